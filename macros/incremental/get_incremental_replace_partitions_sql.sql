@@ -1,0 +1,15 @@
+{% macro get_incremental_replace_partitions_sql(arg_dict) -%}
+    {%- set column = config.get('meta', {}).get('partition_column') -%}
+    {%- if not column -%}
+        {{ exceptions.raise_compiler_error(
+            'Strategy replace_partitions: ' ~ this.identifier ~ ' names no meta.partition_column'
+        ) }}
+    {%- endif -%}
+    {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
+    delete from {{ arg_dict['target_relation'] }}
+    where {{ is_in_run_partitions(column) }};
+
+    insert into {{ arg_dict['target_relation'] }} ({{ columns }})
+    select {{ columns }}
+    from {{ arg_dict['temp_relation'] }}
+{%- endmacro %}

@@ -1,0 +1,126 @@
+"""Step build: `raw` -> staging -> intermediate -> `candidate`, by one dbt invocation in process.
+
+Reads the run's pinned deliveries and partitions; writes the candidate and, through dbt's
+on-run-end hook, `ops.build_results`. Killed: the candidate is unfinished and has no evidence, so
+no gate passes it; the next run builds the same partitions again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestration import console, database
+from orchestration.errors import AirworthyError
+from orchestration.plan import Run
+from orchestration.settings import Settings, export
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
+    from dbt.contracts.graph.manifest import Manifest
+
+_GOOD = ("success", "pass", "warn", "no-op")
+
+
+@dataclass(frozen=True)
+class Built:
+    """What dbt did: how many nodes it ran, and the names of those that failed or were skipped."""
+
+    nodes: int
+    failed: tuple[str, ...]
+
+
+def parse(settings: Settings) -> Manifest:
+    """dbt's manifest of the project; quick when nothing changed since the last call.
+
+    Raises:
+        AirworthyError: the project does not parse.
+    """
+    result = _invoke(settings, ["parse"], run_id=None)
+    if not result.success:
+        raise AirworthyError(
+            f"dbt cannot read the project: {result.exception}",
+            kept="Nothing was changed.",
+            todo="Correct the file that the message names; `make lint` finds more.",
+        )
+    manifest: Manifest = result.result  # type: ignore[assignment]
+    return manifest
+
+
+def build(
+    settings: Settings, connection: database.Connection, run: Run, manifest: Manifest | None = None
+) -> Built:
+    """Build and test the run's candidate; dbt's failures are evidence, not exceptions.
+
+    Raises:
+        AirworthyError: dbt could not start, or the run is no longer the current one.
+    """
+    run.require(connection, "planned", "built", "blocked", "passed")
+    arguments = ["build", "--exclude-resource-type", "unit_test"]
+    if run.is_full:
+        arguments.append("--full-refresh")
+    query = "select count(*) from ops.run_nodes where run_id = %s"
+    total = (connection.execute(query, [run.run_id]).fetchone() or [0])[0]
+    connection.execute("delete from ops.build_results where run_id = %s", [run.run_id])
+    with console.progress("build", "models and tests", total) as advance:
+        result = _invoke(settings, arguments, run.run_id, manifest, [_follow(advance)])
+    if result.exception is not None:
+        raise AirworthyError(
+            f"dbt stopped: {result.exception}",
+            kept="The published marts are untouched; the candidate is unfinished.",
+            todo=f"See {settings.var / 'logs/dbt.log'} and runbooks/gate-blocked.md.",
+        )
+    run.advance(connection, "built")
+    results: Iterable[Any] = getattr(result.result, "results", ())
+    outcomes = [(item.node.name, str(item.status)) for item in results]
+    failed = tuple(name for name, status in outcomes if status not in _GOOD)
+    return Built(len(outcomes), failed)
+
+
+def environment(settings: Settings, run_id: int | None) -> dict[str, str]:
+    """The variables that lead dbt, started in any process, to the warehouse and to its run."""
+    where = database.address(settings)
+    mine = {
+        "DBT_HOST": where.get("PGHOST", ""),
+        "DBT_PORT": where.get("PGPORT", "5432"),
+        "DBT_USER": where.get("PGUSER", ""),
+        "DBT_DATABASE": where.get("PGDATABASE", ""),
+        "DBT_ENV_SECRET_PASSWORD": where.get("PGPASSWORD", ""),
+        "DBT_THREADS": str(settings.threads),
+        "REQUESTED_BY": settings.requested_by,
+        "PGOPTIONS": database.session_options(run_id),
+        "DO_NOT_TRACK": "1",
+    }
+    passed_on = ("PGPASSFILE", "PGSERVICE", "PGSSLMODE", "PGSSLROOTCERT")
+    return mine | {name: where[name] for name in passed_on if name in where}
+
+
+def _invoke(
+    settings: Settings,
+    arguments: list[str],
+    run_id: int | None,
+    manifest: Manifest | None = None,
+    callbacks: list[Any] | None = None,
+) -> dbtRunnerResult:
+    export(environment(settings, run_id))
+    # Imported here: it takes seconds, and a run with nothing to do never needs it.
+    from dbt.cli.main import dbtRunner
+
+    runner = dbtRunner(manifest=manifest, callbacks=callbacks or [])
+    common = [
+        "--target", "prod", "--quiet", "--no-write-json",
+        "--project-dir", str(settings.project), "--profiles-dir", str(settings.project),
+        "--target-path", str(settings.var / "dbt"), "--log-path", str(settings.var / "logs"),
+    ]  # fmt: skip
+    return runner.invoke([*arguments, *common])
+
+
+def _follow(advance: console.Advance) -> Any:
+    def on_event(event: Any) -> None:
+        if event.info.name == "NodeFinished":
+            with suppress(AttributeError):
+                advance(1, event.data.node_info.node_name)
+
+    return on_event

@@ -1,0 +1,159 @@
+"""Connections to the warehouse, and the one lock that keeps two runs apart.
+
+Reads and writes nothing by itself. A killed process loses its connection, and with it its locks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from orchestration import embedded
+from orchestration.errors import AirworthyError, UsageError, WarehouseBusy
+from orchestration.settings import Settings
+
+Connection = psycopg.Connection[Any]
+
+_OLDEST_SERVER = 150000
+# What a DSN may say, and the variable of libpq's that says the same.
+_VARIABLES = {
+    "host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE",
+    "password": "PGPASSWORD", "passfile": "PGPASSFILE", "service": "PGSERVICE",
+    "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT",
+}  # fmt: skip
+# Every session of ours reads and prints values alike, whatever the server's defaults are.
+_SESSION = "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=1"
+
+
+def is_embedded(settings: Settings) -> bool:
+    return settings.warehouse_url is None
+
+
+def address(settings: Settings) -> dict[str, str]:
+    """libpq's own variables (PGHOST ...) that lead to the warehouse; holds no password of ours.
+
+    Raises:
+        UsageError: WAREHOUSE_URL cannot be read.
+        AirworthyError: the embedded warehouse has never been started.
+    """
+    if settings.warehouse_url is not None:
+        return _address_of_url(settings.warehouse_url)
+    server = embedded.locate(settings)
+    if server.port is None:
+        raise AirworthyError("The warehouse has not been started.", todo="Run `make up` first.")
+    return {
+        "PGHOST": embedded.HOST,
+        "PGPORT": str(server.port),
+        "PGUSER": embedded.NAME,
+        "PGDATABASE": embedded.NAME,
+        "PGPASSFILE": str(server.passfile),
+    }
+
+
+def connect(settings: Settings, *, run_id: int | None = None, name: str = "") -> Connection:
+    """A session in autocommit mode; with `run_id`, one that sees that run's pinned inputs.
+
+    Raises:
+        AirworthyError: the warehouse cannot be reached, or is older than PostgreSQL 15.
+    """
+    where = address(settings)
+    try:
+        connection = psycopg.connect(
+            _dsn(where),
+            autocommit=True,
+            options=session_options(run_id),
+            application_name=f"airworthy {name}",
+        )
+    except psycopg.OperationalError as error:
+        raise _unreachable(settings, where, error) from error
+    if connection.info.server_version < _OLDEST_SERVER:
+        found = connection.info.server_version // 10000
+        connection.close()
+        raise UsageError(
+            f"The warehouse is PostgreSQL {found}, but 15 or newer is needed.",
+            todo="Point WAREHOUSE_URL at a newer server, or leave it out.",
+        )
+    return connection
+
+
+def session_options(run_id: int | None) -> str:
+    """What libpq tells the server at the start of a session (as in PGOPTIONS)."""
+    return _SESSION + (f" -c airworthy.run_id={run_id}" if run_id is not None else "")
+
+
+@contextlib.contextmanager
+def only_one(connection: Connection, what: str) -> Iterator[None]:
+    """Hold the warehouse-wide lock named `what` (a session lock: it dies with the process).
+
+    Raises:
+        WarehouseBusy: another session holds it.
+    """
+    key = zlib.crc32(f"airworthy {what}".encode())
+    held = connection.execute("select pg_try_advisory_lock(%s)", [key]).fetchone()
+    if held is None or not held[0]:
+        raise WarehouseBusy(
+            f"Another {what} is active in this warehouse.",
+            kept="Nothing was changed.",
+            todo="Wait until it ends (`make status` shows it), then run the same command again.",
+        )
+    try:
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("select pg_advisory_unlock(%s)", [key])
+
+
+def script(folder: Path, name: str) -> str:
+    """The text of the `.sql` file `name` in `folder`."""
+    return (folder / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def relation(schema: str, table: str) -> sql.Composable:
+    """`schema.table`, quoted."""
+    return sql.Identifier(schema, table)
+
+
+def _address_of_url(url: str) -> dict[str, str]:
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise UsageError(
+            f"WAREHOUSE_URL cannot be read: {str(error).strip()}",
+            kept="Nothing was changed.",
+            todo="It looks like postgresql://user@host:5432/database; see .env.example.",
+        ) from error
+    unknown = sorted(set(parts) - set(_VARIABLES))
+    if unknown:
+        raise UsageError(
+            f"WAREHOUSE_URL sets {', '.join(unknown)}, which this project does not pass on.",
+            todo=f"Use only {', '.join(_VARIABLES)}.",
+        )
+    return {_VARIABLES[name]: str(value) for name, value in parts.items()}
+
+
+def _dsn(where: dict[str, str]) -> str:
+    given = {word: where[name] for word, name in _VARIABLES.items() if name in where}
+    return make_conninfo(**given)
+
+
+def _unreachable(
+    settings: Settings, where: dict[str, str], error: psycopg.OperationalError
+) -> AirworthyError:
+    place = f"{where.get('PGHOST', 'the default host')}:{where.get('PGPORT', '5432')}"
+    reason = str(error).strip().splitlines()[-1]
+    if is_embedded(settings):
+        todo = "Run `make up`; if that does not help, see runbooks/warehouse-does-not-start.md."
+    else:
+        todo = "Check WAREHOUSE_URL or PG* and that the server runs; unset them to use the embedded one."
+    return AirworthyError(
+        f"The warehouse at {place} cannot be reached: {reason}",
+        kept="Nothing was changed.",
+        todo=todo,
+    )

@@ -1,0 +1,43 @@
+"""Every error that a user can meet, and the exit code it ends with.
+
+    AirworthyError            1   anything not listed below
+    ├── UsageError            2   a setting, argument, contract or suite is wrong
+    ├── GateBlocked           3   the verdict is not a pass; nothing was published
+    ├── DeliveryRejected      4   at least one landed file was rejected; it is kept
+    └── WarehouseBusy        75   another run is active; try again later
+
+A message says what happened, what was kept, and what to do next.
+"""
+
+
+class AirworthyError(Exception):
+    """What happened (`str(error)`), what was kept and what to do next.
+
+    Args:
+        what: one sentence on what happened.
+        kept: what the failed step left behind.
+        todo: the next command or change; names a runbook where there is one.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, kept: str = "", todo: str = "") -> None:
+        super().__init__(what)
+        self.kept = kept
+        self.todo = todo
+
+
+class UsageError(AirworthyError):
+    exit_code = 2
+
+
+class GateBlocked(AirworthyError):
+    exit_code = 3
+
+
+class DeliveryRejected(AirworthyError):
+    exit_code = 4
+
+
+class WarehouseBusy(AirworthyError):
+    exit_code = 75

@@ -1,0 +1,100 @@
+"""The only reader of the environment. Everything else is handed a `Settings`.
+
+Reads the process environment over the file `.env` in the project's folder; writes nothing.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from orchestration.errors import UsageError
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that can be set from outside; `.env.example` describes each.
+
+    Attributes:
+        project: folder with `dbt_project.yml`.
+        var: folder for everything that the project writes besides `landing/`.
+        landing_url: where files land, as fsspec understands it (a path or a URL).
+        warehouse_url: libpq URL or DSN of the warehouse; None means the embedded one.
+        warehouse_port: fixed port of the embedded warehouse; None means a free one.
+        requested_by: who asked, for the ledger.
+        runner: what runs the steps: shell, airflow or prefect.
+        threads: how many models dbt builds at once.
+    """
+
+    project: Path
+    var: Path
+    landing_url: str
+    warehouse_url: str | None
+    warehouse_port: int | None
+    requested_by: str
+    runner: str
+    threads: int
+
+
+def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) -> Settings:
+    """Settings from `environment` (default: the process's) over `.env`.
+
+    Raises:
+        UsageError: a value cannot be read; the message names the variable.
+    """
+    given = dict(os.environ if environment is None else environment)
+    from_file = {k: v for k, v in dotenv_values(project / ".env").items() if v is not None}
+    env = {k: v for k, v in {**from_file, **given}.items() if v != ""}
+    return Settings(
+        project=project,
+        var=Path(env.get("VAR_DIR", project / "var")).absolute(),
+        landing_url=env.get("LANDING_URL", str(project / "landing")),
+        warehouse_url=_warehouse_url(env),
+        warehouse_port=_whole_number(env, "WAREHOUSE_PORT", low=1024, high=65535),
+        requested_by=env.get("REQUESTED_BY") or _user(),
+        runner=env.get("RUNNER", "shell"),
+        threads=_whole_number(env, "DBT_THREADS", low=1, high=64) or 4,
+    )
+
+
+def process_environment() -> dict[str, str]:
+    """A copy of this process's environment, for programs started from here."""
+    return dict(os.environ)
+
+
+def export(variables: Mapping[str, str]) -> None:
+    """Set variables for libraries that read the environment themselves (dbt, libpq)."""
+    os.environ.update(variables)
+
+
+def _warehouse_url(env: Mapping[str, str]) -> str | None:
+    if "WAREHOUSE_URL" in env:
+        return env["WAREHOUSE_URL"]
+    # libpq fills in whatever an empty DSN leaves out from the other PG* variables.
+    return "" if "PGHOST" in env or "PGSERVICE" in env else None
+
+
+def _whole_number(env: Mapping[str, str], name: str, *, low: int, high: int) -> int | None:
+    text = env.get(name)
+    if text is None:
+        return None
+    if not text.isdigit() or not low <= int(text) <= high:
+        raise UsageError(
+            f"{name} is {text!r}, but must be a whole number from {low} to {high}.",
+            todo=f"Correct {name} in the environment or in .env (see .env.example).",
+        )
+    return int(text)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return str(os.getuid())

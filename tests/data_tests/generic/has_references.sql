@@ -1,0 +1,17 @@
+{% test has_references(model, column_name, to, field, at_least) %}
+    -- Returns a row when fewer than the share `at_least` of the values are found in `to`.
+    with
+
+    counted as (
+        select
+            count(*) as value_count,
+            count(parents.{{ field }}) as found_count
+        from {{ model }} as children
+        left join {{ to }} as parents
+            on children.{{ column_name }} = parents.{{ field }}
+        where children.{{ column_name }} is not null
+    )
+
+    select * from counted
+    where found_count < value_count * {{ at_least }}
+{% endtest %}

@@ -1,0 +1,8 @@
+-- An aircraft would have arrived before it left, or flown faster than it was in the air.
+select
+    flight_id,
+    departed_at,
+    arrived_at,
+    air_time_minutes
+from {{ ref('fct_flights') }}
+where arrived_at < {{ add_minutes('departed_at', 'coalesce(air_time_minutes, 0)') }}
