@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from orchestration import console, database
 from orchestration.errors import AirworthyError
 from orchestration.plan import Run
-from orchestration.settings import Settings, export
+from orchestration.settings import Settings, exported
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -104,7 +104,6 @@ def _invoke(
     manifest: Manifest | None = None,
     callbacks: list[Any] | None = None,
 ) -> dbtRunnerResult:
-    export(environment(settings, run_id))
     # Imported here: it takes seconds, and a run with nothing to do never needs it.
     from dbt.cli.main import dbtRunner
 
@@ -114,7 +113,8 @@ def _invoke(
         "--project-dir", str(settings.project), "--profiles-dir", str(settings.project),
         "--target-path", str(settings.var / "dbt"), "--log-path", str(settings.var / "logs"),
     ]  # fmt: skip
-    return runner.invoke([*arguments, *common])
+    with exported(environment(settings, run_id)):
+        return runner.invoke([*arguments, *common])
 
 
 def _follow(advance: console.Advance) -> Any:

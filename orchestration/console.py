@@ -18,7 +18,8 @@ Advance = Callable[[int, str], None]
 
 def say(step: str, text: str) -> None:
     """One line of the run: which step, and what it did."""
-    out.print(f"[bold cyan]{step:>8}[/]  {text}")
+    out.print(f"[bold cyan]{step:>8}[/]  ", end="")
+    out.print(text, markup=False)  # file names and values may look like markup
 
 
 @contextlib.contextmanager
@@ -29,7 +30,7 @@ def progress(step: str, what: str, total: int | None) -> Iterator[Advance]:
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[item]}"),
+        TextColumn("{task.fields[item]}", style="dim", markup=False),
     )
     with Progress(*columns, console=out, transient=True, redirect_stdout=False) as bar:
         task = bar.add_task(what, total=total, item="")

@@ -140,6 +140,8 @@ def _address_of_url(url: str) -> dict[str, str]:
 
 def _dsn(where: dict[str, str]) -> str:
     given = {word: where[name] for word, name in _VARIABLES.items() if name in where}
+    if "passfile" in given:
+        given.setdefault("password", "")  # else a PGPASSWORD meant for another server wins
     return make_conninfo(**given)
 
 

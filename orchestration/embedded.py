@@ -265,9 +265,7 @@ def _give(server: Embedded, path: Path) -> None:
         shutil.chown(path, server.system_user, pwd.getpwnam(server.system_user).pw_gid)
 
 
-def _run(
-    server: Embedded, program: str, *arguments: object
-) -> subprocess.CompletedProcess[str]:
+def _run(server: Embedded, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [str(server.binaries / program), *(str(argument) for argument in arguments)]
     if not (server.binaries / program).exists():
         raise AirworthyError(

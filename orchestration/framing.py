@@ -74,8 +74,10 @@ def read_records(stream: IO[bytes], delimiter: str, width: int) -> Iterator[Reco
 
 def printable(text: str) -> str:
     """`text` as PostgreSQL can keep it: NUL and bytes that are not UTF-8 become escapes."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace(
-        "\0", "\\x00"
+    return (
+        text.encode("utf-8", "surrogateescape")
+        .decode("utf-8", "backslashreplace")
+        .replace("\0", "\\x00")
     )
 
 

@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from orchestration import console, database, marts
 from orchestration.marts import Mart
 from orchestration.plan import Run
-from orchestration.settings import Settings, export
+from orchestration.settings import Settings, exported
 
 RUNBOOK = "runbooks/gate-blocked.md"
 
@@ -50,7 +50,9 @@ class Verdict:
 
     @property
     def blocking(self) -> list[Check]:
-        return [c for c in self.checks if not c.passed and c.severity == "critical"]
+        """What stands in the way, causes before what was skipped because of them."""
+        blocking = [c for c in self.checks if not c.passed and c.severity == "critical"]
+        return sorted(blocking, key=lambda c: c.observed == "skipped")
 
     @property
     def warnings(self) -> list[Check]:
@@ -90,7 +92,8 @@ def _evidence(connection: database.Connection, run: Run) -> Iterator[Check]:
 
 
 def _expectations(settings: Settings, connection: database.Connection, run: Run) -> list[Check]:
-    suites = [(mart, _suite(settings, mart)) for mart in marts.of_run(connection, run.run_id)]
+    touched = marts.touched_by_run(connection, run.run_id)
+    suites = [(mart, _suite(settings, mart)) for mart in touched]
     broken = [suite for _, suite in suites if isinstance(suite, Check)]
     if broken:
         return broken
@@ -124,10 +127,11 @@ def _validate(
     run: Run,
     suites: list[tuple[Mart, dict[str, Any] | Check]],
 ) -> Iterator[Check]:
-    where = database.address(settings)
-    export(where | {"PGOPTIONS": database.session_options(run.run_id)})
-    export({"GX_ANALYTICS_ENABLED": "false"})
-    with console.progress("gate", "expectations", len(suites)) as advance:
+    where = database.address(settings) | {
+        "PGOPTIONS": database.session_options(run.run_id),
+        "GX_ANALYTICS_ENABLED": "false",
+    }
+    with exported(where), console.progress("gate", "expectations", len(suites)) as advance:
         # Imported here: it takes seconds, and a blocked or empty run never needs it.
         import great_expectations as gx
 
@@ -161,11 +165,11 @@ def _url(connection: database.Connection) -> str:
 
 def _check(mart: Mart, result: Any) -> Check:
     config, found = result.expectation_config, result.result
-    if result.exception_info.get("raised_exception"):
-        raise RuntimeError(f"{mart.name}: {result.exception_info.get('exception_message')}")
+    _require_no_exception(mart, result.exception_info)
     kwargs = {k: v for k, v in config.kwargs.items() if k not in ("batch_id", "column")}
     column = config.kwargs.get("column")
-    observed = found.get("observed_value", f"{found.get('unexpected_percent', 0):.2f} % unexpected")
+    share = found.get("unexpected_percent") or 0  # none where there are no rows
+    observed = found.get("observed_value", f"{share:.2f} % unexpected")
     return Check(
         kind="expectation",
         subject=mart.name,
@@ -178,6 +182,14 @@ def _check(mart: Mart, result: Any) -> Check:
         samples=[str(value) for value in found.get("partial_unexpected_list", [])[:5]],
         note=str((config.meta or {}).get("notes", "")),
     )
+
+
+def _require_no_exception(mart: Mart, info: dict[str, Any]) -> None:
+    """A check that could not run has not failed but is missing, whatever its severity."""
+    nested = [value for value in info.values() if isinstance(value, dict)]
+    for each in (info, *nested):
+        if each.get("raised_exception"):
+            raise RuntimeError(f"{mart.name}: {each.get('exception_message')}")
 
 
 def _record(connection: database.Connection, verdict: Verdict) -> None:
@@ -202,3 +214,11 @@ def _record(connection: database.Connection, verdict: Verdict) -> None:
             [run.run_id, verdict.passed, verdict.candidate_digest],
         )
         run.advance(connection, "passed" if verdict.passed else "blocked")
+
+
+def recall(connection: database.Connection, run: Run) -> Verdict:
+    """The verdict that the ledger holds for `run`; one that blocks when there is none."""
+    row = connection.execute(
+        "select passed, candidate_digest from ops.verdicts where run_id = %s", [run.run_id]
+    ).fetchone()
+    return Verdict(run, bool(row and row[0]), row[1] if row else "", ())

@@ -150,10 +150,9 @@ def _load(
     delivery_id = _next_id(connection)
     slice_date = cast(date, delivery.slice_date)
     validator = Validator(contract, header, slice_date)
-    columns = [header if validator.verbatim else [column.name for column in contract.columns]][0]
     copy = sql.SQL("copy {} ({}) from stdin (format csv, delimiter {}, null {})").format(
         database.relation("raw", contract.source),
-        sql.SQL(", ").join(map(sql.Identifier, (*columns, *LINEAGE))),
+        sql.SQL(", ").join(map(sql.Identifier, (*header, *LINEAGE))),
         sql.Literal(contract.delimiter),
         sql.Literal(contract.null_text),
     )
@@ -162,7 +161,7 @@ def _load(
         for records in read_records(stream, contract.delimiter, len(header)):
             good = _keep_bad_rows(validator, records, delivery)
             delivery.rows_loaded += good.height
-            rows.write(_as_csv(good, validator, records.verbatim, lineage, contract.delimiter))
+            rows.write(_as_csv(good, validator, records.verbatim, lineage, contract))
     _check_counts(contract, delivery)
     _quarantine(connection, delivery_id, delivery)
     delivery.outcome = "loaded"
@@ -196,22 +195,22 @@ def _keep_bad_rows(validator: Validator, records: Records, delivery: Delivery) -
 
 
 def _as_csv(
-    good: pl.DataFrame, validator: Validator, verbatim: bool, lineage: str, delimiter: str
+    good: pl.DataFrame, validator: Validator, verbatim: bool, lineage: str, contract: Contract
 ) -> bytes:
     line = pl.col("line").cast(pl.String)
     if verbatim and validator.verbatim:
-        text = pl.concat_str(pl.col("raw"), pl.lit(delimiter + lineage), line)
-        return _lines(good.select(text), delimiter="\x1f", quote=False)
-    delivery_id, slice_date, _ = lineage.split(delimiter)
-    texts = [*validator.texts(good), pl.lit(delivery_id).alias("_delivery_id")]
+        text = pl.concat_str(pl.col("raw"), pl.lit(contract.delimiter + lineage), line)
+        return good.select(text).write_csv(include_header=False, quote_style="never").encode()
+    delivery_id, slice_date, _ = lineage.split(contract.delimiter)
+    texts = [*validator.texts(), pl.lit(delivery_id).alias("_delivery_id")]
     texts += [pl.lit(slice_date).alias("_slice_date"), line.alias("_line")]
-    return _lines(good.select(texts), delimiter=delimiter, quote=True)
-
-
-def _lines(frame: pl.DataFrame, *, delimiter: str, quote: bool) -> bytes:
-    return frame.write_csv(
-        include_header=False, separator=delimiter, quote_style="necessary" if quote else "never"
-    ).encode()
+    return (
+        good.select(texts)
+        .write_csv(
+            include_header=False, separator=contract.delimiter, null_value=contract.null_text
+        )
+        .encode()
+    )
 
 
 def _check_counts(contract: Contract, delivery: Delivery) -> None:
@@ -274,7 +273,10 @@ def _record(connection: database.Connection, delivery_id: int, delivery: Deliver
 def _prepare_tables(connection: database.Connection, contract: Contract) -> None:
     """Create the source's raw and quarantine tables; add columns that the contract gained."""
     raw, held = (database.relation(s, contract.source) for s in ("raw", "quarantine"))
-    columns = [sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.sql_type)) for c in contract.columns]
+    columns = [
+        sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.sql_type))
+        for c in contract.columns
+    ]
     present = {
         row[0]
         for row in connection.execute(
@@ -293,7 +295,9 @@ def _prepare_tables(connection: database.Connection, contract: Contract) -> None
             )
             # Rows of one delivery lie side by side: a block-range index finds them at no cost.
             connection.execute(
-                sql.SQL("create index on {} using brin (_delivery_id) with (pages_per_range = 8)").format(raw)
+                sql.SQL(
+                    "create index on {} using brin (_delivery_id) with (pages_per_range = 8)"
+                ).format(raw)
             )
             connection.execute(
                 sql.SQL(

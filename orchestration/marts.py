@@ -30,8 +30,7 @@ class Mart:
         if self.partition_column is None:
             return sql.SQL("true")
         return sql.SQL(
-            "{} in (select partition_date from ops.run_partitions"
-            " where run_id = {} and model = {})"
+            "{} in (select partition_date from ops.run_partitions where run_id = {} and model = {})"
         ).format(sql.Identifier(self.partition_column), sql.Literal(run_id), sql.Literal(self.name))
 
 
@@ -43,6 +42,19 @@ def of_run(connection: database.Connection, run_id: int) -> list[Mart]:
         [run_id],
     )
     return [Mart(*row) for row in rows]
+
+
+def touched_by_run(connection: database.Connection, run_id: int) -> list[Mart]:
+    """The run's marts without those of which it rebuilds no partition."""
+    rows = connection.execute(
+        "select distinct model from ops.run_partitions where run_id = %s", [run_id]
+    )
+    with_partitions = {model for (model,) in rows}
+    return [
+        mart
+        for mart in of_run(connection, run_id)
+        if mart.partition_column is None or mart.name in with_partitions
+    ]
 
 
 def candidate_digest(connection: database.Connection, run_id: int) -> str:

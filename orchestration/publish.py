@@ -114,11 +114,15 @@ def _prepare(connection: database.Connection, mart: Mart) -> None:
     }
     added = [name for name in candidate if name not in published]
     with connection.transaction():
-        connection.execute(sql.SQL("set local lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT)))
+        connection.execute(
+            sql.SQL("set local lock_timeout = {}").format(sql.Literal(_LOCK_TIMEOUT))
+        )
         if not published:
             _key(connection, mart)
             connection.execute(
-                sql.SQL("create table {published} (like {candidate} including all)").format(**relations)
+                sql.SQL("create table {published} (like {candidate} including all)").format(
+                    **relations
+                )
             )
             connection.execute(
                 sql.SQL(
@@ -167,9 +171,7 @@ def _key(connection: database.Connection, mart: Mart) -> list[str]:
     return key
 
 
-def _apply(
-    connection: database.Connection, run_id: int, publication_id: int, mart: Mart
-) -> Change:
+def _apply(connection: database.Connection, run_id: int, publication_id: int, mart: Mart) -> Change:
     """Bring one published mart to what the candidate holds, in the run's partitions."""
     key = _key(connection, mart)
     columns = list(columns_of(connection, "candidate", mart.name))
@@ -192,7 +194,7 @@ def _apply(
         "p_compared": _pairs(compared, "p.{0}", ", "),
         "c_compared": _pairs(compared, "c.{0}", ", "),
     }
-    counts = {name: _count(connection, _STATEMENTS[name], parts) for name in _STATEMENTS}
+    counts = {name: _count(connection, text, parts) for name, text in _STATEMENTS.items()}
     rows = connection.execute(sql.SQL("select count(*) from {published}").format(**parts))
     change = Change(
         mart.name, counts["inserted"], counts["updated"], counts["deleted"],
@@ -262,5 +264,6 @@ def _list(names: list[str]) -> sql.Composable:
 
 def _pairs(names: list[str], template: str, separator: str) -> sql.Composable:
     return sql.SQL(separator).join(
-        sql.SQL(template).format(sql.Identifier(name)) for name in names  # type: ignore[arg-type]
+        sql.SQL(template).format(sql.Identifier(name))
+        for name in names  # type: ignore[arg-type]
     )

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,14 +65,26 @@ def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) 
     )
 
 
-def process_environment() -> dict[str, str]:
-    """A copy of this process's environment, for programs started from here."""
-    return dict(os.environ)
+def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment for programs started from here, with `variables` instead of
+    whatever it says about PostgreSQL: a stray PGPASSWORD must not win over ours."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return kept | dict(variables)
 
 
-def export(variables: Mapping[str, str]) -> None:
-    """Set variables for libraries that read the environment themselves (dbt, libpq)."""
-    os.environ.update(variables)
+@contextmanager
+def exported(variables: Mapping[str, str]) -> Iterator[None]:
+    """Hold the process's environment at `environment_with(variables)`, for libraries that read it
+    themselves (dbt, libpq)."""
+    before = dict(os.environ)
+    wanted = environment_with(variables)
+    try:
+        os.environ.clear()
+        os.environ.update(wanted)
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _warehouse_url(env: Mapping[str, str]) -> str | None:

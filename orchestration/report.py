@@ -1,0 +1,215 @@
+"""The report of a publication: the closing page in the terminal, and a page for the browser.
+
+Reads the ledger and, for the demo's findings, the published marts; writes `var/reports/`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import namedtuple_row
+from rich.rule import Rule
+from rich.table import Table
+
+from orchestration import console, database
+from orchestration.settings import Settings
+
+_HERE = Path(__file__).parent
+_QUERIES = {
+    "arrived": """
+        select
+            source,
+            count(*) filter (where outcome = 'loaded') as deliveries,
+            count(*) filter (where outcome = 'rejected') as rejected,
+            min(slice_date) as first_date,
+            max(slice_date) as last_date,
+            sum(rows_received)::bigint as received,
+            sum(rows_loaded)::bigint as loaded,
+            sum(rows_quarantined)::bigint as quarantined
+        from ops.deliveries group by source order by source
+    """,
+    "rejected": """
+        select uri, reason, recorded_at from ops.deliveries
+        where outcome = 'rejected' order by delivery_id desc limit 10
+    """,
+    "evidence": """
+        select nodes.resource_type, count(*) as nodes, round(sum(results.seconds), 1) as seconds
+        from ops.run_nodes as nodes inner join ops.build_results as results
+        using (run_id, unique_id)
+        where nodes.run_id = %(run_id)s group by 1 order by 1
+    """,
+    "gate": """
+        select
+            subject,
+            count(*) as checks,
+            count(*) filter (where passed) as passed,
+            count(*) filter (where not passed and severity = 'warning') as warnings
+        from ops.gate_results where run_id = %(run_id)s and kind = 'expectation'
+        group by subject order by subject
+    """,
+    "checks": """
+        select subject, check_name, severity, passed, observed, expected, note
+        from ops.gate_results where run_id = %(run_id)s and kind = 'expectation'
+        order by subject, check_id
+    """,
+    "published": """
+        select changes.*, nodes.partition_column, nodes.owner
+        from ops.publication_changes as changes
+        inner join ops.run_nodes as nodes
+            on nodes.run_id = %(run_id)s and nodes.name = changes.mart and nodes.is_mart
+        where changes.publication_id = %(publication_id)s order by mart
+    """,
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the pages show; each list holds rows of the query of the same name."""
+
+    publication: Any
+    arrived: list[Any]
+    quarantined: list[Any]
+    rejected: list[Any]
+    evidence: list[Any]
+    gate: list[Any]
+    checks: list[Any]
+    published: list[Any]
+    findings: list[tuple[str, str]]
+
+
+def collect(connection: database.Connection, *, findings: bool = False) -> Report | None:
+    """The newest publication's report; None before the first.
+
+    Args:
+        findings: ask the demo's marts for something worth knowing as well.
+    """
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        publication = cursor.execute(
+            "select publications.*, runs.kind, runs.runner from ops.publications"
+            " inner join ops.runs using (run_id) order by publication_id desc limit 1"
+        ).fetchone()
+        if publication is None:
+            return None
+        ids = {"run_id": publication.run_id, "publication_id": publication.publication_id}
+        rows = {name: cursor.execute(query, ids).fetchall() for name, query in _QUERIES.items()}
+    return Report(
+        publication=publication,
+        quarantined=_quarantined(connection),
+        findings=_findings(connection) if findings else [],
+        **rows,
+    )
+
+
+def show(report: Report) -> None:
+    """Print the closing page."""
+    p = report.publication
+    console.out.print()
+    console.out.print(
+        Rule(f"[bold]Publication {p.publication_id}[/] at {p.published_at:%H:%M:%S} UTC")
+    )
+    console.out.print(_arrived_table(report))
+    for row in report.quarantined:
+        console.out.print(f"  [yellow]quarantined[/] {row.source} line {row.line}", end=": ")
+        console.out.print("; ".join(row.reasons), markup=False)
+    for row in report.rejected:
+        console.out.print("  [red]rejected[/] ", end="")
+        console.out.print(f"{row.uri}: {row.reason}", markup=False)
+    console.out.print(_published_table(report))
+    for title, sentence in report.findings:
+        console.out.print(f"  [bold]{title}.[/] {sentence}")
+    if report.findings:
+        console.out.print()
+
+
+def show_next(page: Path, commands: dict[str, str]) -> None:
+    """Print where the page for the browser lies, and what to try next."""
+    console.out.print("  [bold]Go on:[/]")
+    width = max(map(len, commands))
+    for command, why in commands.items():
+        console.out.print(f"    [green]{command:<{width}}[/]  {why}")
+    console.out.print("    Report: ", end="")
+    console.out.print(str(page), markup=False)
+
+
+def write(settings: Settings, report: Report) -> Path:
+    """Write the page for the browser; returns its path. It needs no network to be read."""
+    # Imported here: only a run that published something needs it.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined
+    )
+    page = environment.get_template("report.html.j2").render(
+        report=report, written_at=datetime.now(UTC)
+    )
+    folder = settings.var / "reports"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"publication-{report.publication.publication_id}.html"
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _quarantined(connection: database.Connection, most: int = 10) -> list[Any]:
+    query = (
+        "select relname from pg_class where relnamespace = 'quarantine'::regnamespace"
+        " and relkind = 'r' order by relname"
+    )
+    found: list[Any] = []
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        for (source,) in connection.execute(query).fetchall():
+            held = database.relation("quarantine", source).as_string(connection)
+            found += cursor.execute(
+                f"select source, uri, line, raw_text, reasons from {held}"
+                " inner join ops.deliveries using (delivery_id)"
+                " order by delivery_id desc, line limit %s",
+                [most],
+            ).fetchall()
+    return found[:most]
+
+
+def _findings(connection: database.Connection) -> list[tuple[str, str]]:
+    found = []
+    for path in sorted((_HERE / "findings").glob("*.sql")):
+        text = path.read_text(encoding="utf-8")
+        try:
+            row = connection.execute(text).fetchone()  # type: ignore[arg-type]
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
+            continue  # the demo's marts were replaced by a team's own
+        if row and row[0]:
+            found.append((text.splitlines()[0].removeprefix("--").strip(), str(row[0])))
+    return found
+
+
+def _arrived_table(report: Report) -> Table:
+    table = Table(title="What arrived", title_justify="left", box=None, padding=(0, 2))
+    table.add_column("source")
+    for name in ("deliveries", "rejected", "rows received", "loaded", "quarantined"):
+        table.add_column(name, justify="right")
+    table.add_column("dates")
+    for row in report.arrived:
+        dates = f"{row.first_date} to {row.last_date}" if row.first_date else ""
+        table.add_row(
+            row.source, f"{row.deliveries:,}", f"{row.rejected:,}", f"{row.received:,}",
+            f"{row.loaded:,}", f"{row.quarantined:,}", dates,
+        )  # fmt: skip
+    return table
+
+
+def _published_table(report: Report) -> Table:
+    checks = {row.subject: row for row in report.gate}
+    table = Table(title="What was published", title_justify="left", box=None, padding=(0, 2))
+    table.add_column("mart")
+    for name in ("rows", "inserted", "updated", "deleted", "expectations met"):
+        table.add_column(name, justify="right")
+    for row in report.published:
+        gate = checks.get(row.mart)
+        met = f"{gate.passed} of {gate.checks}" if gate else ""
+        table.add_row(
+            row.mart, f"{row.rows_after:,}", f"{row.inserted:,}", f"{row.updated:,}",
+            f"{row.deleted:,}", met,
+        )  # fmt: skip
+    return table

@@ -1,0 +1,152 @@
+"""States that tests start from. Everything runs on real PostgreSQL servers that end with the run."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from orchestration import database, embedded, settings, warehouse
+from orchestration.settings import Settings
+from tests.needs import NEEDS, POSTGRESQL
+
+PROJECT = Path(__file__).resolve().parent.parent
+NewWarehouse = Callable[..., Settings]
+
+_not_run: list[tuple[str, str]] = []
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests whose program is missing, and say so at the end; in CI they fail instead."""
+    packages = {need.name: need for need in NEEDS}
+    kept, left = [], []
+    for item in items:
+        marker = item.get_closest_marker("needs")
+        need = packages[marker.args[0]] if marker else None
+        if need and need.find() is None and "CI" not in os.environ:
+            _not_run.append((item.nodeid, f"apt-get install {need.package}"))
+            left.append(item)
+        else:
+            kept.append(item)
+    items[:] = kept
+    if left:
+        config.hook.pytest_deselected(items=left)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _not_run:
+        terminalreporter.section("not run")
+        for name, how in _not_run:
+            terminalreporter.write_line(f"{name}: enable with `{how}`")
+
+
+@pytest.fixture(scope="session")
+def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A throw-away embedded PostgreSQL 18, up and migrated."""
+    given = settings.load({"VAR_DIR": str(tmp_path_factory.mktemp("var"))})
+    try:
+        warehouse.up(given)
+        yield given
+    finally:
+        embedded.remove(embedded.locate(given))
+
+
+@pytest.fixture(scope="session")
+def debian_server() -> Iterator[dict[str, str]]:
+    """A throw-away PostgreSQL of Debian's (15 on Debian 12), as libpq's variables."""
+    initdb = POSTGRESQL.find()
+    assert initdb, "set-up should have installed it"
+    binaries = Path(initdb).parent
+    home = Path(tempfile.mkdtemp(prefix="airworthy-debian-"))
+    account = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+    who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
+    if account:
+        os.chown(home, account.pw_uid, account.pw_gid)
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(binaries / program), *arguments], check=True, cwd="/", stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **who,
+        )  # fmt: skip
+
+    data, port = str(home / "data"), _free_port()
+    password = secrets.token_urlsafe(12)
+    (home / "password").write_text(password)
+    run("initdb", "-D", data, "-U", "tester", "-A", "scram-sha-256", "--encoding=UTF8",
+        "--locale=C", f"--pwfile={home / 'password'}")  # fmt: skip
+    options = f"-c port={port} -c listen_addresses=127.0.0.1 -c unix_socket_directories=''"
+    run("pg_ctl", "start", "-D", data, "-w", "-l", str(home / "log"), "-o", options)
+    yield {"host": "127.0.0.1", "port": str(port), "user": "tester", "password": password}
+    run("pg_ctl", "stop", "-D", data, "-m", "immediate", "-w")
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def new_warehouse(embedded_server: Settings, tmp_path: Path) -> NewWarehouse:
+    """Call it for an empty database of its own, with an empty landing place and a var of its own."""
+
+    def create(name: str = "main") -> Settings:
+        number = secrets.token_hex(4)
+        with database.connect(embedded_server) as connection:
+            connection.execute(f"create database test_{number}")
+        where = database.address(embedded_server)
+        url = (
+            f"postgresql://{where['PGUSER']}@{where['PGHOST']}:{where['PGPORT']}/test_{number}"
+            f"?passfile={where['PGPASSFILE']}"
+        )
+        return _fresh(tmp_path / name, url)
+
+    return create
+
+
+@pytest.fixture
+def empty_warehouse(new_warehouse: NewWarehouse) -> Settings:
+    """An empty database with a current ledger, and an empty landing place."""
+    given = new_warehouse()
+    warehouse.up(given)
+    return given
+
+
+@pytest.fixture
+def debian_warehouse(debian_server: dict[str, str], tmp_path: Path) -> Settings:
+    """The same on Debian's PostgreSQL."""
+    name = f"test_{secrets.token_hex(4)}"
+    with psycopg.connect(**debian_server, dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    url = "postgresql://{user}:{password}@{host}:{port}/".format(**debian_server) + name
+    given = _fresh(tmp_path / "debian", url)
+    warehouse.up(given)
+    return given
+
+
+@pytest.fixture
+def connection(empty_warehouse: Settings) -> Iterator[database.Connection]:
+    with database.connect(empty_warehouse) as opened:
+        yield opened
+
+
+def _fresh(folder: Path, url: str) -> Settings:
+    landing = folder / "landing"
+    landing.mkdir(parents=True)
+    environment = {
+        "WAREHOUSE_URL": url, "VAR_DIR": str(folder / "var"), "LANDING_URL": str(landing),
+        "REQUESTED_BY": "tester",
+    }  # fmt: skip
+    return replace(settings.load(environment), project=PROJECT)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

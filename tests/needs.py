@@ -1,0 +1,27 @@
+"""Programs outside Python's packages that some tests need."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Need:
+    """A program, the Debian package that brings it, and where it lies."""
+
+    name: str
+    package: str
+    pattern: str
+
+    def find(self) -> str | None:
+        """The newest match of the pattern that can be run; None when it is not installed."""
+        found = [path for path in sorted(glob.glob(self.pattern)) if os.access(path, os.X_OK)]
+        return found[-1] if found else shutil.which(os.path.basename(self.pattern))
+
+
+POSTGRESQL = Need("postgresql", "postgresql", "/usr/lib/postgresql/1[5-7]/bin/initdb")
+CHROMIUM = Need("chromium", "chromium", "/usr/bin/chromium")
+NEEDS = (POSTGRESQL, CHROMIUM)
