@@ -97,7 +97,7 @@ digest: setup ## Print one line per published mart: name, rows, digest
 
 .PHONY: test lint bench
 test: .venv/.dev ## Set up what is missing and run all tests
-	@$(PY) tests/prepare.py
+	@$(PY) -m tests.prepare
 	@$(PY) -m pytest
 
 lint: .venv/.dev ## Check SQL, Python and types

@@ -1,1 +1,1 @@
-"""Airworthy's steps: land, ingest, plan, build, gate, publish. One module per step, named like it."""
+"""Airworthy's steps: land, ingest, plan, build, gate, publish. One module per step."""

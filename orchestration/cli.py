@@ -221,7 +221,7 @@ def _say_rejected(uris: list[str]) -> None:
             f"{len(uris)} landed files were rejected: {', '.join(uris[:3])}"
             + (" ..." if len(uris) > 3 else ""),
             kept="The files stay where they landed; all others were taken in.",
-            todo="The reasons stand above and in ops.deliveries; see runbooks/delivery-rejected.md.",
+            todo="The reasons stand above and in the ledger; see runbooks/delivery-rejected.md.",
         )
 
 

@@ -32,7 +32,8 @@ def progress(step: str, what: str, total: int | None) -> Iterator[Advance]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[item]}", style="dim", markup=False),
     )
-    with Progress(*columns, console=out, transient=True, redirect_stdout=False) as bar:
+    watched = out.is_terminal
+    with Progress(*columns, console=out, transient=True, disable=not watched) as bar:
         task = bar.add_task(what, total=total, item="")
 
         def advance(count: int, item: str = "") -> None:

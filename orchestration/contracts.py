@@ -103,6 +103,7 @@ class Contract:
             if piece == part:
                 pattern += re.escape(piece)
             else:
+                _demand(part in _DATE_PARTS, f"servers[0].path has an unknown part {{{part}}}")
                 pattern += f"(?P={part})" if part in seen else _DATE_PARTS[part]
                 seen.add(part)
         return re.compile(pattern)
@@ -141,7 +142,8 @@ def _read(standard: OpenDataContractStandard, name: str) -> Contract:
     _demand(bool(_NAME.fullmatch(name)), "the name must be lower case letters, digits, underscores")
     server = _only(standard.servers, "servers")
     table = _only(standard.schema_, "schema")
-    custom = {item.property: item.value for item in standard.customProperties or []}
+    listed = standard.customProperties or []
+    custom: dict[str | None, Any] = {item.property: item.value for item in listed}
     columns = tuple(_column(item) for item in table.properties or [])
     contract = Contract(
         source=name,
@@ -168,6 +170,7 @@ def _check(contract: Contract, file_format: str | None) -> None:
     _demand(len(contract.row_date) in (0, 3), "rowDateColumns must name year, month and day")
     _demand(set(contract.row_date) <= set(names), "rowDateColumns names an unknown column")
     _demand(bool(contract.key), "no column has primaryKey")
+    assert contract._path_pattern
     for part in _DATE_PARTS:
         _demand(f"{{{part}}}" in contract.path, f"servers[0].path lacks {{{part}}}")
 

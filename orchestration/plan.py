@@ -207,7 +207,7 @@ def _partitions(manifest: Manifest, reason: Reason) -> dict[str, Dates]:
     partitions = {}
     for node in _in_order(manifest):
         dates = set().union(*(reached.get(up, set()) for up in node.depends_on.nodes))
-        if node.resource_type == "model" and node.config.meta.get("partition_column"):
+        if node.config.meta.get("partition_column"):
             days_after = int(node.config.meta.get("days_after", 0))
             dates = {day + timedelta(n) for day in dates for n in range(days_after + 1)}
             dates |= reason.pending.get(node.name, set())
@@ -218,7 +218,11 @@ def _partitions(manifest: Manifest, reason: Reason) -> dict[str, Dates]:
 
 def _in_order(manifest: Manifest) -> list[Any]:
     """Models, parents first."""
-    models = {n.unique_id: n for n in manifest.nodes.values() if n.resource_type == "model"}
+    models: dict[str, Any] = {
+        node.unique_id: node
+        for node in manifest.nodes.values()
+        if str(node.resource_type) == "model"
+    }
     ordered: dict[str, Any] = {}
 
     def visit(unique_id: str) -> None:
@@ -238,11 +242,11 @@ def _record_nodes(connection: database.Connection, run: Run, manifest: Manifest)
     )
     with connection.cursor().copy(f"copy ops.run_nodes ({columns}) from stdin") as copy:
         for node in manifest.nodes.values():
-            if node.resource_type not in ("model", "seed", "test"):
+            if str(node.resource_type) not in ("model", "seed", "test"):
                 continue
             if node.config.materialized == "ephemeral":
                 continue
-            meta = node.config.meta if node.resource_type == "model" else {}
+            meta: dict[str, Any] = node.config.meta if str(node.resource_type) == "model" else {}
             copy.write_row(
                 (
                     run.run_id, node.unique_id, str(node.resource_type), node.name,

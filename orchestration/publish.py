@@ -249,7 +249,7 @@ _STATEMENTS = {
 
 def _count(connection: database.Connection, text: str, parts: dict[str, sql.Composable]) -> int:
     try:
-        return connection.execute(sql.SQL(text).format(**parts)).rowcount  # type: ignore[arg-type]
+        return connection.execute(sql.SQL(text).format(**parts)).rowcount
     except psycopg.errors.LockNotAvailable as error:
         raise AirworthyError(
             "A reader's lock stands in the way of the publication.",
@@ -263,7 +263,4 @@ def _list(names: list[str]) -> sql.Composable:
 
 
 def _pairs(names: list[str], template: str, separator: str) -> sql.Composable:
-    return sql.SQL(separator).join(
-        sql.SQL(template).format(sql.Identifier(name))
-        for name in names  # type: ignore[arg-type]
-    )
+    return sql.SQL(separator).join(sql.SQL(template).format(sql.Identifier(name)) for name in names)

@@ -6,7 +6,7 @@ Reads the ledger and, for the demo's findings, the published marts; writes `var/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def collect(connection: database.Connection, *, findings: bool = False) -> Repor
         findings: ask the demo's marts for something worth knowing as well.
     """
     with connection.cursor(row_factory=namedtuple_row) as cursor:
-        publication = cursor.execute(
+        publication: Any = cursor.execute(
             "select publications.*, runs.kind, runs.runner from ops.publications"
             " inner join ops.runs using (run_id) order by publication_id desc limit 1"
         ).fetchone()
@@ -111,14 +111,17 @@ def show(report: Report) -> None:
     console.out.print(
         Rule(f"[bold]Publication {p.publication_id}[/] at {p.published_at:%H:%M:%S} UTC")
     )
+    console.out.print()
     console.out.print(_arrived_table(report))
     for row in report.quarantined:
-        console.out.print(f"  [yellow]quarantined[/] {row.source} line {row.line}", end=": ")
-        console.out.print("; ".join(row.reasons), markup=False)
+        console.out.print("  [yellow]quarantined[/] ", end="")
+        console.out.print(f"{row.uri}, line {row.line}: {'; '.join(row.reasons)}", markup=False)
     for row in report.rejected:
         console.out.print("  [red]rejected[/] ", end="")
         console.out.print(f"{row.uri}: {row.reason}", markup=False)
+    console.out.print()
     console.out.print(_published_table(report))
+    console.out.print()
     for title, sentence in report.findings:
         console.out.print(f"  [bold]{title}.[/] {sentence}")
     if report.findings:
@@ -128,11 +131,11 @@ def show(report: Report) -> None:
 def show_next(page: Path, commands: dict[str, str]) -> None:
     """Print where the page for the browser lies, and what to try next."""
     console.out.print("  [bold]Go on:[/]")
-    width = max(map(len, commands))
     for command, why in commands.items():
-        console.out.print(f"    [green]{command:<{width}}[/]  {why}")
-    console.out.print("    Report: ", end="")
-    console.out.print(str(page), markup=False)
+        console.out.print(f"    [green]{command}[/]  [dim]{why}[/]")
+    console.out.print("    ", end="")
+    console.out.print(f"open {page}", markup=False, style="green", end="")
+    console.out.print("  [dim]the same, and every check, as a page[/]")
 
 
 def write(settings: Settings, report: Report) -> Path:
@@ -176,7 +179,7 @@ def _findings(connection: database.Connection) -> list[tuple[str, str]]:
     for path in sorted((_HERE / "findings").glob("*.sql")):
         text = path.read_text(encoding="utf-8")
         try:
-            row = connection.execute(text).fetchone()  # type: ignore[arg-type]
+            row = connection.execute(text).fetchone()
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn):
             continue  # the demo's marts were replaced by a team's own
         if row and row[0]:
@@ -185,31 +188,42 @@ def _findings(connection: database.Connection) -> list[tuple[str, str]]:
 
 
 def _arrived_table(report: Report) -> Table:
-    table = Table(title="What arrived", title_justify="left", box=None, padding=(0, 2))
-    table.add_column("source")
-    for name in ("deliveries", "rejected", "rows received", "loaded", "quarantined"):
-        table.add_column(name, justify="right")
-    table.add_column("dates")
+    table = _table(
+        "What arrived", "source", "files", "rejected", "received", "loaded", "quarantined"
+    )
+    table.add_column("dates", no_wrap=True)
     for row in report.arrived:
-        dates = f"{row.first_date} to {row.last_date}" if row.first_date else ""
-        table.add_row(
-            row.source, f"{row.deliveries:,}", f"{row.rejected:,}", f"{row.received:,}",
-            f"{row.loaded:,}", f"{row.quarantined:,}", dates,
-        )  # fmt: skip
+        dates = _dates(row.first_date, row.last_date)
+        counts = (row.deliveries, row.rejected, row.received, row.loaded, row.quarantined)
+        table.add_row(row.source, *(f"{count:,}" for count in counts), dates)
     return table
+
+
+def _dates(first: date | None, last: date | None) -> str:
+    if first is None or last is None:
+        return ""
+    short = last.year == first.year
+    return f"{first} to {last:%m-%d}" if short else f"{first} to {last}"
 
 
 def _published_table(report: Report) -> Table:
     checks = {row.subject: row for row in report.gate}
-    table = Table(title="What was published", title_justify="left", box=None, padding=(0, 2))
-    table.add_column("mart")
-    for name in ("rows", "inserted", "updated", "deleted", "expectations met"):
-        table.add_column(name, justify="right")
+    table = _table(
+        "What was published", "mart", "rows", "inserted", "updated", "deleted", "checks met"
+    )
     for row in report.published:
+        counts = (row.rows_after, row.inserted, row.updated, row.deleted)
         gate = checks.get(row.mart)
         met = f"{gate.passed} of {gate.checks}" if gate else ""
-        table.add_row(
-            row.mart, f"{row.rows_after:,}", f"{row.inserted:,}", f"{row.updated:,}",
-            f"{row.deleted:,}", met,
-        )  # fmt: skip
+        table.add_row(row.mart, *(f"{count:,}" for count in counts), met)
+    return table
+
+
+def _table(title: str, first: str, *numbers: str) -> Table:
+    table = Table(
+        title=f"[bold]{title}", title_justify="left", box=None, padding=(0, 1), pad_edge=True
+    )
+    table.add_column(first, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
     return table

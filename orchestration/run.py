@@ -6,6 +6,7 @@ Reads and writes what the steps do. Killed anywhere: run it again.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from orchestration import console, database
 from orchestration.build import Built, build, parse
@@ -15,6 +16,9 @@ from orchestration.ingest import Delivery, ingest
 from orchestration.plan import Run, due, plan
 from orchestration.publish import Publication, publish
 from orchestration.settings import Settings
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
 
 _SHOWN = 5
 
@@ -72,7 +76,9 @@ def ingest_and_say(settings: Settings, connection: database.Connection) -> list[
     return deliveries
 
 
-def plan_and_say(settings: Settings, connection: database.Connection) -> tuple[Run, object] | None:
+def plan_and_say(
+    settings: Settings, connection: database.Connection
+) -> tuple[Run, Manifest] | None:
     reason = due(settings, connection)
     if reason is None:
         console.say("plan", "nothing was delivered or changed since the last publication")

@@ -56,10 +56,10 @@ def _totals(connection: database.Connection) -> None:
 
 
 def _runs(connection: database.Connection) -> None:
-    table = Table(title="Latest runs", title_justify="left", box=None, padding=(0, 2))
-    for name in ("run", "kind", "state", "runner", "requested by", "planned at (UTC)"):
-        table.add_column(name)
-    table.add_column("rows inserted / updated / deleted", justify="right")
+    table = Table(title="Latest runs", title_justify="left", box=None, padding=(0, 1))
+    for name in ("run", "kind", "state", "runner", "requested by", "planned (UTC)"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("+ / ~ / - rows", justify="right", no_wrap=True)
     rows = connection.execute(
         "select run_id, kind, state, runner, requested_by, planned_at,"
         " sum(inserted), sum(updated), sum(deleted) from ops.runs"
@@ -69,6 +69,6 @@ def _runs(connection: database.Connection) -> None:
     ).fetchall()
     for run_id, kind, state, runner, who, at, *counts in rows:
         changed = " / ".join(f"{count:,}" for count in counts) if counts[0] is not None else ""
-        table.add_row(str(run_id), kind, state, runner, who, f"{at:%Y-%m-%d %H:%M:%S}", changed)
+        table.add_row(str(run_id), kind, state, runner, who, f"{at:%m-%d %H:%M:%S}", changed)
     if rows:
         console.out.print(table)

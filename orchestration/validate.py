@@ -69,7 +69,7 @@ class Validator:
         return Checked(good, pl.concat([bad.select("line", "raw", self._reasons()), twice]))
 
     def texts(self) -> list[pl.Expr]:
-        """The columns, in the file's order, as texts that PostgreSQL reads as the contract means."""
+        """The columns, in the file's order, as texts that mean the same to PostgreSQL."""
         columns = {column.name: column for column in self._contract.columns}
         return [self._canonical(columns[name]) for name in self._position]
 
@@ -146,7 +146,7 @@ class Validator:
         return doubled
 
 
-_BAD = {"line": pl.Int64, "raw": pl.String, "reasons": pl.List(pl.String)}
+_BAD = pl.Schema([("line", pl.Int64()), ("raw", pl.String()), ("reasons", pl.List(pl.String))])
 
 
 def _typed(text: pl.Expr, column: Column) -> pl.Expr:

@@ -18,7 +18,7 @@ def up(settings: Settings) -> list[str]:
         server = embedded.locate(settings)
         if embedded.start(server):
             done.append(f"started the embedded PostgreSQL on {embedded.HOST}:{server.port}")
-        _create_database(server)
+        _create_database(settings)
     if migrate.migrate(settings):
         done.append(f"migrated the ledger to {migrate.newest()}")
     return done
@@ -45,12 +45,9 @@ def psql(settings: Settings, statement: str | None) -> int:
         ) from None
 
 
-def _create_database(server: embedded.Embedded) -> None:
+def _create_database(settings: Settings) -> None:
     try:
-        with psycopg.connect(
-            host=embedded.HOST, port=server.port, user=embedded.NAME, dbname="postgres",
-            passfile=str(server.passfile), autocommit=True,
-        ) as connection:  # fmt: skip
+        with database.connect(settings, name="up", dbname="postgres") as connection:
             query = "select from pg_database where datname = %s"
             if connection.execute(query, [embedded.NAME]).fetchone() is None:
                 connection.execute(f"create database {embedded.NAME}")

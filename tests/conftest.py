@@ -1,4 +1,4 @@
-"""States that tests start from. Everything runs on real PostgreSQL servers that end with the run."""
+"""States that tests start from. All run on real PostgreSQL servers that end with the run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from orchestration import database, embedded, settings, warehouse
 from orchestration.settings import Settings
@@ -32,7 +34,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         marker = item.get_closest_marker("needs")
         need = packages[marker.args[0]] if marker else None
-        if need and need.find() is None and "CI" not in os.environ:
+        if need and need.find() is None and "CI" not in settings.environment_with({}):
             _not_run.append((item.nodeid, f"apt-get install {need.package}"))
             left.append(item)
         else:
@@ -65,11 +67,12 @@ def debian_server() -> Iterator[dict[str, str]]:
     """A throw-away PostgreSQL of Debian's (15 on Debian 12), as libpq's variables."""
     initdb = POSTGRESQL.find()
     assert initdb, "set-up should have installed it"
-    binaries = Path(initdb).parent
+    binaries = initdb.parent
     home = Path(tempfile.mkdtemp(prefix="airworthy-debian-"))
     account = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
-    who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if account else {}
+    who: dict[str, Any] = {}
     if account:
+        who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         os.chown(home, account.pw_uid, account.pw_gid)
 
     def run(program: str, *arguments: str) -> None:
@@ -92,7 +95,7 @@ def debian_server() -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def new_warehouse(embedded_server: Settings, tmp_path: Path) -> NewWarehouse:
-    """Call it for an empty database of its own, with an empty landing place and a var of its own."""
+    """Call it for an empty database with a landing place and a var of its own."""
 
     def create(name: str = "main") -> Settings:
         number = secrets.token_hex(4)
@@ -120,7 +123,8 @@ def empty_warehouse(new_warehouse: NewWarehouse) -> Settings:
 def debian_warehouse(debian_server: dict[str, str], tmp_path: Path) -> Settings:
     """The same on Debian's PostgreSQL."""
     name = f"test_{secrets.token_hex(4)}"
-    with psycopg.connect(**debian_server, dbname="postgres", autocommit=True) as connection:
+    server = make_conninfo(**debian_server, dbname="postgres")
+    with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"create database {name}")
     url = "postgresql://{user}:{password}@{host}:{port}/".format(**debian_server) + name
     given = _fresh(tmp_path / "debian", url)

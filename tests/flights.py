@@ -15,6 +15,7 @@ HEADER = (
     "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,"
     "carrier,flight,tailnum,origin,dest,air_time,distance,hour,minute,time_hour"
 )
+_CELLS = "2013,1,1,517,515,2,830,819,11,UA,1545,N14228,EWR,IAH,227,1400,5,15,2013-01-01T10:00:00Z"
 
 
 @cache
@@ -64,14 +65,7 @@ def write(path: Path, lines: list[str] | bytes) -> None:
 
 def row(**changes: object) -> str:
     """One valid flight of 1 January 2013, with some cells changed."""
-    cells: dict[str, object] = dict(
-        zip(
-            HEADER.split(","),
-            "2013,1,1,517,515,2,830,819,11,UA,1545,N14228,EWR,IAH,227,1400,5,15,"
-            "2013-01-01T10:00:00Z".split(","),
-            strict=True,
-        )
-    )
+    cells: dict[str, object] = dict(zip(HEADER.split(","), _CELLS.split(","), strict=True))
     return ",".join(str(cell) for cell in (cells | changes).values())
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -16,12 +15,12 @@ class Need:
     package: str
     pattern: str
 
-    def find(self) -> str | None:
+    def find(self) -> Path | None:
         """The newest match of the pattern that can be run; None when it is not installed."""
-        found = [path for path in sorted(glob.glob(self.pattern)) if os.access(path, os.X_OK)]
-        return found[-1] if found else shutil.which(os.path.basename(self.pattern))
+        found = [path for path in sorted(Path("/").glob(self.pattern)) if os.access(path, os.X_OK)]
+        return found[-1] if found else None
 
 
-POSTGRESQL = Need("postgresql", "postgresql", "/usr/lib/postgresql/1[5-7]/bin/initdb")
-CHROMIUM = Need("chromium", "chromium", "/usr/bin/chromium")
+POSTGRESQL = Need("postgresql", "postgresql", "usr/lib/postgresql/1[5-7]/bin/initdb")
+CHROMIUM = Need("chromium", "chromium", "usr/bin/chromium")
 NEEDS = (POSTGRESQL, CHROMIUM)

@@ -31,7 +31,7 @@ def reasons(connection: database.Connection) -> dict[int, list[str]]:
 
 
 def raw_count(connection: database.Connection) -> int:
-    return (connection.execute("select count(*) from raw.flights").fetchone() or [0])[0]
+    return int((connection.execute("select count(*) from raw.flights").fetchone() or [0])[0])
 
 
 def test_a_delivery_is_loaded_typed_and_traceable(
@@ -40,7 +40,8 @@ def test_a_delivery_is_loaded_typed_and_traceable(
     delivery = deliver(empty_warehouse, connection, [HEADER, row(), row(flight=2, dep_time="NA")])
     assert (delivery.outcome, delivery.rows_loaded, delivery.rows_quarantined) == ("loaded", 2, 0)
     found = connection.execute(
-        "select flight, dep_time, time_hour::text, _line, _slice_date, uri, sha256, contract_version"
+        "select flight, dep_time, time_hour::text, _line, _slice_date, uri, sha256,"
+        " contract_version"
         " from raw.flights join ops.deliveries on delivery_id = _delivery_id order by _line"
     ).fetchall()
     assert [r[:5] for r in found] == [
@@ -264,7 +265,7 @@ def test_what_is_still_being_written_under_a_hidden_name_is_left_alone(
 
 cells = st.one_of(
     st.text(max_size=12), st.integers().map(str), st.floats().map(str), st.just("NA"),
-    st.sampled_from(["2013", "1", "EWR", "UA", "2013-01-01T10:00:00Z", "1e400", "١", "\ufeff"]),
+    st.sampled_from(["2013", "EWR", "UA", "2013-01-01T10:00:00Z", "1e400", "\u0661", "\ufeff"]),
 )  # fmt: skip
 
 

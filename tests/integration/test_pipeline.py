@@ -42,7 +42,7 @@ def changes(outcome: Outcome) -> dict[str, tuple[int, int, int]]:
 
 def query(given: Settings, text: str) -> list[tuple[object, ...]]:
     with database.connect(given) as connection:
-        return connection.execute(text).fetchall()  # type: ignore[arg-type]
+        return connection.execute(text).fetchall()
 
 
 def test_a_new_day_is_published_and_a_second_run_changes_nothing(
@@ -325,7 +325,7 @@ def test_killed_anywhere_one_plain_rerun_converges(new_warehouse: NewWarehouse, 
     )  # fmt: skip
     with database.connect(given) as watch:
         deadline = time.monotonic() + 120
-        while not (watch.execute(until).fetchone() or [False])[0]:  # type: ignore[arg-type]
+        while not (watch.execute(until).fetchone() or [False])[0]:
             assert process.poll() is None, "it ended before it could be killed"
             assert time.monotonic() < deadline
             time.sleep(0.005)

@@ -11,7 +11,7 @@ renamed as (
         -- ids
         source.origin as airport_id,
 
-        -- numerics; the provider's conversions left noise behind the fifth decimal
+        -- numerics; conversions left noise behind the fifth decimal
         source.temp as temperature_fahrenheit,
         source.dewp as dew_point_fahrenheit,
         source.humid as relative_humidity_pct,

@@ -1,6 +1,7 @@
 -- Clock and delay of a flight would name two different minutes.
--- Tolerated: 1 row. 2026-11-23, flight-analytics: B6 35 from JFK to PBI on 9 March 2013 landed in the
--- hour that daylight saving skips; its source clock (2:03) was not put forward, its delay was.
+-- Tolerated: 1 row. 2026-11-23, flight-analytics: B6 35 from JFK to PBI on
+-- 9 March 2013 landed in the hour that daylight saving skips; its source clock
+-- (2:03) was not put forward, its delay was.
 {{ config(warn_if='>1', error_if='>1') }}
 
 with
@@ -21,6 +22,8 @@ select *
 from local_clocks
 where
     mod({{ clock_to_minutes('departure_clock') }}, 1440)
-    <> extract(hour from departed_local) * 60 + extract(minute from departed_local)
+    <> extract(hour from departed_local) * 60
+    + extract(minute from departed_local)
     or mod({{ clock_to_minutes('arrival_clock') }}, 1440)
-    <> extract(hour from arrived_local) * 60 + extract(minute from arrived_local)
+    <> extract(hour from arrived_local) * 60
+    + extract(minute from arrived_local)

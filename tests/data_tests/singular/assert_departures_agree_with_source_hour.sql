@@ -1,4 +1,5 @@
--- Our reading of the origin's clocks and the provider's own UTC hour would be two different hours.
+-- Our reading of the origin's clocks and the provider's own hour in UTC would
+-- be two different hours.
 select
     flights.airline_id,
     flights.flight_number,

@@ -24,4 +24,5 @@ select
 from staged
 full outer join modelled
     on staged.flight_date = modelled.flight_date
-where coalesce(staged.staged_count, 0) <> coalesce(modelled.modelled_count, 0)
+where
+    coalesce(staged.staged_count, 0) <> coalesce(modelled.modelled_count, 0)

@@ -1,8 +1,11 @@
--- An aircraft would have arrived before it left, or flown faster than it was in the air.
+-- An aircraft would have arrived before it left, or sooner than its time in
+-- the air allows.
 select
     flight_id,
     departed_at,
     arrived_at,
     air_time_minutes
 from {{ ref('fct_flights') }}
-where arrived_at < {{ add_minutes('departed_at', 'coalesce(air_time_minutes, 0)') }}
+where
+    arrived_at
+    < {{ add_minutes('departed_at', 'coalesce(air_time_minutes, 0)') }}
