@@ -16,7 +16,10 @@ INSTALL := .venv/bin/uv pip install --python $(PY) --require-hashes --compile-by
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[32m%-12s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@if [ -t 1 ]; then green='\033[32m'; bold='\033[1m'; off='\033[0m'; fi; \
+	awk -F ':.*## ' -v green="$$green" -v bold="$$bold" -v off="$$off" \
+		'/^##@/ {printf "\n%s%s%s\n", bold, substr($$0, 5), off} \
+		/^[a-z-]+:.*## / {printf "  %s%-12s%s %s\n", green, $$1, off, $$2}' $(MAKEFILE_LIST)
 
 ##@ Set up
 
