@@ -6,6 +6,8 @@ SHELL := /bin/sh
 # Some machines forbid bytecode; imports then take twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 export DO_NOT_TRACK := 1
+# Company networks have certificates of their own, known to the system only.
+export UV_SYSTEM_CERTS := 1
 export SQL
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
@@ -63,7 +65,7 @@ status: setup ## Show the warehouse, the latest runs and what is published
 psql: setup ## Open psql, or run one statement: make psql SQL="select 1"
 	@$(RUN) psql $(if $(SQL),--sql "$$SQL")
 
-env: setup ## Print what a shell needs for plain dbt: eval "$$(make -s env)"
+env: setup ## Print what a shell needs for plain dbt
 	@$(RUN) env
 
 ##@ Steps
