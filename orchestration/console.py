@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
@@ -40,6 +41,16 @@ def progress(step: str, what: str, total: int | None) -> Iterator[Advance]:
             bar.update(task, advance=count, item=item)
 
         yield advance
+
+
+@contextlib.contextmanager
+def quiet_logging() -> Iterator[None]:
+    """Keep a library's notes out of the terminal; its errors still show."""
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def report(error: AirworthyError) -> None:

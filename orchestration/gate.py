@@ -8,7 +8,6 @@ verdict, and without one nothing can be published.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -132,11 +131,13 @@ def _validate(
         "PGOPTIONS": database.session_options(run.run_id),
         "GX_ANALYTICS_ENABLED": "false",
     }
-    with exported(where), console.progress("gate", "expectations", len(suites)) as advance:
+    with (
+        exported(where),
+        console.quiet_logging(),
+        console.progress("gate", "expectations", len(suites)) as advance,
+    ):
         # Imported here: it takes seconds, and a blocked or empty run never needs it.
         import great_expectations as gx
-
-        logging.getLogger("great_expectations").setLevel(logging.ERROR)
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         source = context.data_sources.add_postgres(
