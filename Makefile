@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export DO_NOT_TRACK := 1
 # Company networks have certificates of their own, known to the system only.
 export UV_SYSTEM_CERTS := 1
-export SQL
+export SQL SOURCE DELIVERY REASON AGAINST
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -97,6 +97,21 @@ run: setup ## All steps: ingest, plan, build, gate, publish
 
 digest: setup ## Print one line per published mart: name, rows, digest
 	@$(RUN) digest
+
+##@ Deliveries
+
+.PHONY: quarantine replay withdraw contracts
+quarantine: setup ## List what is held back, by reason, with samples [SOURCE=...]
+	@$(RUN) quarantine $(if $(SOURCE),--source "$$SOURCE")
+
+replay: setup ## Load again after mending: DELIVERY=<n> or SOURCE=<name> [REASON=...]
+	@$(RUN) replay $(if $(DELIVERY),--delivery "$$DELIVERY") $(if $(SOURCE),--source "$$SOURCE") $(if $(REASON),--reason "$$REASON")
+
+withdraw: setup ## Take a delivery out: DELIVERY=<n> REASON=...
+	@$(RUN) withdraw $(if $(DELIVERY),--delivery "$$DELIVERY") $(if $(REASON),--reason "$$REASON")
+
+contracts: setup ## Check all contracts, with line [AGAINST=<git revision>]
+	@$(RUN) contracts $(if $(AGAINST),--against "$$AGAINST")
 
 ##@ Quality
 

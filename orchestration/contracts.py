@@ -1,25 +1,17 @@
-"""What we demand of each provider: `contracts/<source>.yml`, in the Open Data Contract Standard.
+"""What we demand of each provider: the nouns that a contract is made of.
 
-Reads the contracts, writes nothing. Which property of the standard means what here is listed in
-`docs/contracts.md`.
+`contract_files` reads them from `contracts/`; `docs/contracts.md` lists what each property means.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import yaml
-from open_data_contract_standard.model import OpenDataContractStandard, SchemaProperty
-from pydantic import ValidationError
-
-from orchestration.errors import UsageError
-
-_TYPES = {
+TYPES = {
     "string": "text",
     "integer": "bigint",
     "number": "numeric",
@@ -27,8 +19,20 @@ _TYPES = {
     "date": "date",
     "timestamp": "timestamptz",
 }
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,57}")
-_DATE_PARTS = {"yyyy": r"(?P<yyyy>\d{4})", "mm": r"(?P<mm>\d{2})", "dd": r"(?P<dd>\d{2})"}
+_DATE_PARTS = {
+    "yyyy": r"(?P<yyyy>\d{4})",
+    "mm": r"(?P<mm>\d{2})",
+    "dd": r"(?P<dd>\d{2})",
+    "hh": r"(?P<hh>[01]\d|2[0-3])",
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A pattern that a column's texts must match; one that warns lets the row load."""
+
+    pattern: str
+    warns: bool
 
 
 @dataclass(frozen=True)
@@ -40,22 +44,40 @@ class Column:
         format: strftime format of dates and timestamps; a timestamp without zone is UTC.
         minimum, maximum: bounds, both allowed; numbers only.
         values: the only texts allowed; empty means any.
+        references: (source, column) whose values this column's must be among.
+        is_restricted: its values are tokenised before they reach any table or log.
     """
 
     name: str
     type: str
     required: bool
+    unique: bool
     key_position: int | None
     minimum: float | None
     maximum: float | None
-    pattern: str | None
     max_length: int | None
     format: str | None
     values: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    references: tuple[str, str] | None
+    is_restricted: bool
 
     @property
     def sql_type(self) -> str:
-        return _TYPES[self.type]
+        return TYPES[self.type]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What a file's path says it holds.
+
+    Attributes:
+        days: how many days from `date` on; 0 for a full snapshot.
+    """
+
+    date: date
+    hour: int
+    days: int
 
 
 @dataclass(frozen=True)
@@ -63,37 +85,62 @@ class Contract:
     """One version of what a source's files must look like.
 
     Attributes:
-        source: name of the source, of its raw table and of its contract.
-        path: pattern below LANDING_URL with {yyyy}, {mm}, {dd} for the slice date.
+        path: pattern below LANDING_URL; {yyyy}, {mm}, {dd}, {hh} give the slice.
         row_date: the columns that hold a row's year, month and day; empty if rows have no date.
         max_quarantined_share: above this share of bad rows the whole delivery is rejected.
+        max_bytes: largest size of a file, decompressed.
+        accepts_added_columns: record columns that the contract does not know, instead of rejecting.
+        severity: how bad it is for the source to fail: critical or warning.
     """
 
     source: str
     version: str
     path: str
+    format: str
     delimiter: str
+    encoding: str
     null_text: str
     columns: tuple[Column, ...]
     row_date: tuple[str, ...]
     max_quarantined_share: float
     min_rows: int
+    max_rows: int | None
+    max_bytes: int
+    accepts_added_columns: bool
+    is_snapshot: bool
+    severity: str
     owner: str
+    file: Path
 
     @property
     def key(self) -> tuple[str, ...]:
         keyed = [column for column in self.columns if column.key_position]
         return tuple(c.name for c in sorted(keyed, key=lambda c: c.key_position or 0))
 
-    def slice_date(self, uri: str) -> date | None:
-        """The slice date that the path `uri` stands for; None when it is not this source's."""
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The version as numbers, for sorting."""
+        return tuple(int(part) for part in self.version.split("."))
+
+    def slice(self, uri: str) -> Slice | None:
+        """The slice that the path `uri` stands for; None when it is not this source's."""
         found = self._path_pattern.fullmatch(uri)
         if found is None:
             return None
+        parts = {name: int(text) for name, text in found.groupdict().items()}
         try:
-            return date(*(int(found[part]) for part in _DATE_PARTS))
+            first = date(parts.get("yyyy", 1970), parts.get("mm", 1), parts.get("dd", 1))
         except ValueError:  # 30 February
             return None
+        return Slice(first, parts.get("hh", 0), self._days(parts, first))
+
+    def _days(self, parts: dict[str, int], first: date) -> int:
+        if self.is_snapshot:
+            return 0
+        if "dd" in parts:
+            return 1
+        next_month = (first.replace(day=1) + timedelta(32)).replace(day=1)
+        return (next_month - first).days
 
     @cached_property
     def _path_pattern(self) -> re.Pattern[str]:
@@ -103,105 +150,13 @@ class Contract:
             if piece == part:
                 pattern += re.escape(piece)
             else:
-                _demand(part in _DATE_PARTS, f"servers[0].path has an unknown part {{{part}}}")
+                demand(part in _DATE_PARTS, f"servers[0].path has an unknown part {{{part}}}")
                 pattern += f"(?P={part})" if part in seen else _DATE_PARTS[part]
                 seen.add(part)
         return re.compile(pattern)
 
 
-def load_all(folder: Path) -> list[Contract]:
-    """All contracts in `folder`, by source name.
-
-    Raises:
-        UsageError: a contract cannot be read; the message names the file and the property.
-    """
-    found = [load(path) for path in sorted(folder.glob("*.yml"))]
-    if not found:
-        raise UsageError(
-            f"There is no contract in {folder}.",
-            todo="Add contracts/<source>.yml; contracts/flights.yml is an example.",
-        )
-    return found
-
-
-def load(path: Path) -> Contract:
-    """The contract in the file `path`, named like its source."""
-    try:
-        standard = OpenDataContractStandard.from_file(str(path))
-        return _read(standard, path.stem)
-    except (yaml.YAMLError, ValidationError, TypeError, KeyError, ValueError) as error:
-        raise UsageError(
-            f"The contract {path} cannot be read: {error}",
-            kept="Nothing was changed.",
-            todo="Correct the file; docs/contracts.md lists what each property means.",
-        ) from error
-
-
-def _read(standard: OpenDataContractStandard, name: str) -> Contract:
-    _demand(standard.id == name, f"its id is {standard.id!r}, but the file is named {name!r}")
-    _demand(bool(_NAME.fullmatch(name)), "the name must be lower case letters, digits, underscores")
-    server = _only(standard.servers, "servers")
-    table = _only(standard.schema_, "schema")
-    listed = standard.customProperties or []
-    custom: dict[str | None, Any] = {item.property: item.value for item in listed}
-    columns = tuple(_column(item) for item in table.properties or [])
-    contract = Contract(
-        source=name,
-        version=standard.version or "",
-        path=server.path or "",
-        delimiter=str(custom.get("delimiter", ",")),
-        null_text=str(custom.get("nullText", "")),
-        columns=columns,
-        row_date=tuple(custom.get("rowDateColumns", ())),
-        max_quarantined_share=float(custom.get("maxQuarantinedShare", 0)),
-        min_rows=int(custom.get("minRows", 1)),
-        owner=str(getattr(standard.team, "name", "") or ""),
-    )
-    _check(contract, server.format)
-    return contract
-
-
-def _check(contract: Contract, file_format: str | None) -> None:
-    names = [column.name for column in contract.columns]
-    _demand(file_format == "csv", f"servers[0].format is {file_format!r}; known: csv")
-    _demand(len(contract.delimiter) == 1, "delimiter must be one character")
-    _demand(bool(re.fullmatch(r"\d+\.\d+\.\d+", contract.version)), "version is not like 1.0.0")
-    _demand(len(set(names)) == len(names), "a column is listed twice")
-    _demand(len(contract.row_date) in (0, 3), "rowDateColumns must name year, month and day")
-    _demand(set(contract.row_date) <= set(names), "rowDateColumns names an unknown column")
-    _demand(bool(contract.key), "no column has primaryKey")
-    assert contract._path_pattern
-    for part in _DATE_PARTS:
-        _demand(f"{{{part}}}" in contract.path, f"servers[0].path lacks {{{part}}}")
-
-
-def _column(item: SchemaProperty) -> Column:
-    name, options = item.name or "", dict[str, Any](item.logicalTypeOptions or {})
-    _demand(bool(_NAME.fullmatch(name)), f"column {name!r}: not lower case letters, digits, _")
-    _demand(item.logicalType in _TYPES, f"column {name}: unknown logicalType {item.logicalType!r}")
-    known = {"minimum", "maximum", "pattern", "maxLength", "format"}
-    _demand(set(options) <= known, f"column {name}: unknown {sorted(set(options) - known)}")
-    if options.get("pattern"):
-        re.compile(options["pattern"])
-    return Column(
-        name=name,
-        type=str(item.logicalType),
-        required=bool(item.required) or bool(item.primaryKey),
-        key_position=(item.primaryKeyPosition or 1) if item.primaryKey else None,
-        minimum=options.get("minimum"),
-        maximum=options.get("maximum"),
-        pattern=options.get("pattern"),
-        max_length=options.get("maxLength"),
-        format=options.get("format"),
-        values=tuple(str(choice.value) for choice in item.enum or []),
-    )
-
-
-def _only(items: list[Any] | None, what: str) -> Any:
-    _demand(items is not None and len(items) == 1, f"{what} must have exactly one entry")
-    return (items or [])[0]
-
-
-def _demand(holds: bool, otherwise: str) -> None:
+def demand(holds: bool, otherwise: str) -> None:
+    """Raise ValueError with `otherwise` unless `holds`."""
     if not holds:
         raise ValueError(otherwise)

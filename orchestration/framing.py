@@ -1,8 +1,8 @@
-"""From a stream of CSV bytes to frames of records with line numbers and raw text.
+"""From CSV bytes to frames of records with line numbers and raw text.
 
-Reads a stream, writes nothing. Memory is bounded by the chunk size, whatever the file's size.
-A chunk without quotes, carriage returns or odd bytes is cut by polars; any other by Python's csv
-module, record by record, so that one damaged row never spoils its neighbours.
+Reads bytes, writes nothing. A chunk without quotes, carriage returns or odd bytes is cut by polars,
+numbers parsed on the way; any other by Python's csv module, record by record, so that one damaged
+row never spoils its neighbours.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import polars as pl
 
@@ -29,19 +29,40 @@ class UnreadableFile(Exception):
 
 
 @dataclass(frozen=True)
+class Layout:
+    """How a file's lines are to be cut.
+
+    Attributes:
+        names: the columns, in the file's order.
+        numbers: which of them, by position as text, hold numbers, and of which type.
+    """
+
+    delimiter: str
+    null_text: str
+    names: tuple[str, ...]
+    numbers: tuple[tuple[str, pl.DataType], ...] = ()
+
+    @property
+    def positions(self) -> list[str]:
+        return [str(position) for position in range(len(self.names))]
+
+
+@dataclass(frozen=True)
 class Records:
     """Some records of a file.
 
     Attributes:
         frame: the well-formed ones: `line` (Int64, of the file, header is 1), `raw` (String)
-            and one String column per field, named `0`, `1`, ...
+            and one column per field, named `0`, `1`, ...
         broken: the others, as (line, printable raw text, reason).
-        verbatim: `raw` is exactly its fields joined by the delimiter.
+        verbatim: `raw` is exactly the fields joined by the delimiter.
+        typed: nulls are null and numbers are numbers; else every field is its text.
     """
 
     frame: pl.DataFrame
     broken: list[tuple[int, str, str]]
     verbatim: bool
+    typed: bool
 
 
 def read_header(stream: IO[bytes], delimiter: str) -> list[str]:
@@ -60,25 +81,37 @@ def read_header(stream: IO[bytes], delimiter: str) -> list[str]:
     return next(csv.reader([text.rstrip("\r\n")], delimiter=delimiter))
 
 
-def read_records(stream: IO[bytes], delimiter: str, width: int) -> Iterator[Records]:
-    """The records behind the header, in order, chunk by chunk; `width` fields each.
+def read_records(stream: IO[bytes], layout: Layout) -> Iterator[Records]:
+    """The records behind the header, in order, chunk by chunk.
 
     Raises:
         UnreadableFile: a record is longer than 16 MiB, or a quote is never closed.
     """
     line = 2
     for chunk in _chunks(stream):
-        yield _cut(chunk, line, delimiter, width)
+        yield cut(chunk, line, layout)
         line += chunk.count(b"\n")
+
+
+def cut(chunk: bytes, line: int, layout: Layout) -> Records:
+    """The records of `chunk`, which ends with a newline; the first is line `line` of its file."""
+    if not any(special in chunk for special in _SPECIAL):
+        quick = _cut_plain(chunk, line, layout)
+        if quick is not None:
+            return quick
+    return _cut_carefully(chunk, line, layout)
+
+
+def as_texts(raw: pl.Series, layout: Layout) -> pl.DataFrame:
+    """The fields, as texts, of lines that were cut without looking at each record."""
+    body = ("\n".join(raw) + "\n").encode()
+    return _read(body, layout.delimiter, dict.fromkeys(layout.positions, pl.String()))
 
 
 def printable(text: str) -> str:
     """`text` as PostgreSQL can keep it: NUL and bytes that are not UTF-8 become escapes."""
-    return (
-        text.encode("utf-8", "surrogateescape")
-        .decode("utf-8", "backslashreplace")
-        .replace("\0", "\\x00")
-    )
+    whole = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return whole.replace("\0", "\\x00")
 
 
 def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
@@ -109,47 +142,60 @@ def _last_record_end(data: bytes) -> int:
     return end
 
 
-def _cut(chunk: bytes, line: int, delimiter: str, width: int) -> Records:
-    if not any(special in chunk for special in _SPECIAL):
-        quick = _cut_plain(chunk, line, delimiter, width)
-        if quick is not None:
-            return quick
-    return _cut_carefully(chunk, line, delimiter, width)
-
-
-def _cut_plain(chunk: bytes, line: int, delimiter: str, width: int) -> Records | None:
+def _cut_plain(chunk: bytes, line: int, layout: Layout) -> Records | None:
     """All records at once; None where one of them is not as wide as the header or not text."""
     try:
         chunk.decode("utf-8")
     except UnicodeDecodeError:
         return None
-    raw = _read_strings(chunk, _UNIT_SEPARATOR, ["raw"])
-    if raw.height != chunk.count(b"\n"):  # polars drops blank lines
+    raw = _read(chunk, _UNIT_SEPARATOR, {"raw": pl.String()})
+    if raw.height != chunk.count(b"\n"):
         return None
-    delimiters = raw["raw"].str.count_matches(delimiter, literal=True)
+    delimiters = raw["raw"].str.count_matches(layout.delimiter, literal=True)
+    width = len(layout.names)
     if delimiters.min() != width - 1 or delimiters.max() != width - 1:
         return None
-    fields = _read_strings(chunk, delimiter, [str(i) for i in range(width)])
+    typed = _read_typed(chunk, layout)
+    texts = dict.fromkeys(layout.positions, pl.String())
+    fields = _read(chunk, layout.delimiter, texts) if typed is None else typed
     numbers = pl.int_range(line, line + raw.height, dtype=pl.Int64, eager=True).alias("line")
-    return Records(pl.concat([numbers.to_frame(), raw, fields], how="horizontal"), [], True)
+    frame = pl.concat([numbers.to_frame(), raw, fields], how="horizontal")
+    return Records(frame, [], verbatim=True, typed=typed is not None)
 
 
-def _read_strings(chunk: bytes, separator: str, names: list[str]) -> pl.DataFrame:
+def _read_typed(chunk: bytes, layout: Layout) -> pl.DataFrame | None:
+    """The fields with numbers as numbers; None where a text is not one, or is empty."""
+    d = layout.delimiter.encode()
+    empty = d * 2 in chunk or b"\n" + d in chunk or d + b"\n" in chunk or chunk.startswith(d)
+    if not layout.numbers or (layout.null_text and empty):
+        return None  # polars would take an empty text for a null
+    schema: dict[str, Any] = dict.fromkeys(layout.positions, pl.String()) | dict(layout.numbers)
+    try:
+        return _read(chunk, layout.delimiter, schema, layout.null_text)
+    except pl.exceptions.ComputeError:
+        return None
+
+
+def _read(
+    chunk: bytes, separator: str, schema: dict[str, Any], null_text: str | None = None
+) -> pl.DataFrame:
     return pl.read_csv(
         io.BytesIO(chunk),
         has_header=False,
         separator=separator,
         quote_char=None,
-        schema=dict.fromkeys(names, pl.String),
-        empty_string_is_null=False,
+        schema=schema,
+        null_values=null_text or None,
+        empty_string_is_null=null_text == "",
     )
 
 
-def _cut_carefully(chunk: bytes, line: int, delimiter: str, width: int) -> Records:
+def _cut_carefully(chunk: bytes, line: int, layout: Layout) -> Records:
     good: list[tuple[int, str, list[str]]] = []
     broken: list[tuple[int, str, str]] = []
-    for number, raw, fields in _parse(chunk.decode("utf-8", "surrogateescape"), line, delimiter):
-        reason = _damage(raw, fields, width)
+    text = chunk.decode("utf-8", "surrogateescape")
+    for number, raw, fields in _parse(text, line, layout.delimiter):
+        reason = _damage(raw, fields, len(layout.names))
         if reason or isinstance(fields, str):
             broken.append((number, printable(raw), reason or str(fields)))
         else:
@@ -158,9 +204,9 @@ def _cut_carefully(chunk: bytes, line: int, delimiter: str, width: int) -> Recor
         "line": pl.Series([number for number, _, _ in good], dtype=pl.Int64),
         "raw": pl.Series([raw for _, raw, _ in good], dtype=pl.String),
     }
-    for i in range(width):
-        columns[str(i)] = pl.Series([fields[i] for _, _, fields in good], dtype=pl.String)
-    return Records(pl.DataFrame(columns), broken, False)
+    for i, name in enumerate(layout.positions):
+        columns[name] = pl.Series([fields[i] for _, _, fields in good], dtype=pl.String)
+    return Records(pl.DataFrame(columns), broken, verbatim=False, typed=False)
 
 
 def _parse(text: str, line: int, delimiter: str) -> Iterator[tuple[int, str, list[str] | str]]:
@@ -169,12 +215,14 @@ def _parse(text: str, line: int, delimiter: str) -> Iterator[tuple[int, str, lis
     start = 0
     while start < len(lines):
         end = start + 1
-        raw = lines[start]
+        pieces = [lines[start]]
+        quotes = lines[start].count('"')
         # A record goes on for as long as a quote is open.
-        while raw.count('"') % 2 and end < len(lines):
-            raw += "\n" + lines[end]
+        while quotes % 2 and end < len(lines):
+            pieces.append(lines[end])
+            quotes += lines[end].count('"')
             end += 1
-        raw = raw.removesuffix("\r")
+        raw = "\n".join(pieces).removesuffix("\r")
         yield line + start, raw, _fields(raw, delimiter)
         start = end
 

@@ -138,6 +138,7 @@ def _validate(
     ):
         # Imported here: it takes seconds, and a blocked or empty run never needs it.
         import great_expectations as gx
+
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         source = context.data_sources.add_postgres(

@@ -82,7 +82,10 @@ class Run:
 
 def due(settings: Settings, connection: database.Connection) -> Reason | None:
     """Why a run is due; None when nothing was delivered or changed since the last publication."""
-    query = "select coalesce(max(delivery_id), 0) from ops.deliveries where outcome = 'loaded'"
+    query = (
+        "select coalesce(max(delivery_id), 0) from ops.deliveries"
+        " where outcome in ('loaded', 'withdrawn')"
+    )
     as_of = int((connection.execute(query).fetchone() or [0])[0])
     if as_of == 0:
         return None
@@ -165,23 +168,32 @@ def code_version(settings: Settings) -> str:
 def _changed(
     connection: database.Connection, base: int, as_of: int, *, everything: bool
 ) -> dict[str, Dates]:
-    if everything:  # every date that ever had a delivery: one that lost its rows must end empty
-        rows = connection.execute(
-            "select distinct source, slice_date from ops.deliveries"
-            " where outcome = 'loaded' and delivery_id <= %s",
-            [as_of],
-        )
-    else:
-        rows = connection.execute(
-            "select source, slice_date from ops.active_deliveries_as_of(%s) as before"
-            " full join ops.active_deliveries_as_of(%s) as after using (source, slice_date)"
-            " where before.delivery_id is distinct from after.delivery_id",
-            [base, as_of],
-        )
+    """The dates that differ between two states of the ledger, by source; or all it ever had.
+
+    All: a date that lost its rows must end empty. A changed snapshot reaches every date.
+    """
+    columns = "source, slice_date, slice_days"
+    ever = connection.execute(
+        f"select distinct {columns} from ops.deliveries"
+        " where outcome = 'loaded' and delivery_id <= %s",
+        [as_of],
+    ).fetchall()
+    differing = connection.execute(
+        f"select distinct {columns} from ops.active_deliveries_as_of(%s) as before"
+        " full join ops.active_deliveries_as_of(%s) as after"
+        " using (source, slice_date, slice_hour, slice_days)"
+        " where before.delivery_id is distinct from after.delivery_id",
+        [base, as_of],
+    ).fetchall()
+    every_date = {date for _, day, days in ever for date in _dates(day, days)}
     changed: dict[str, Dates] = defaultdict(set)
-    for source, day in rows:
-        changed[source].add(day)
+    for source, day, days in ever if everything else differing:
+        changed[source] |= _dates(day, days) if days else every_date
     return dict(changed)
+
+
+def _dates(first: date, days: int) -> Dates:
+    return {first + timedelta(n) for n in range(days)}
 
 
 def _pending(connection: database.Connection, published_run: int) -> tuple[dict[str, Dates], bool]:

@@ -5,36 +5,79 @@ Writes both schemas; each call is one transaction.
 
 from __future__ import annotations
 
+import polars as pl
 from psycopg import sql
 
 from orchestration import database
 from orchestration.contracts import Contract
 from orchestration.digest import columns_of
+from orchestration.errors import UsageError
 
 LINEAGE = ("_delivery_id", "_slice_date", "_line")
 
 
-def prepare(connection: database.Connection, contract: Contract) -> None:
-    """Create the source's tables; add the columns that its contract gained."""
-    present = columns_of(connection, "raw", contract.source)
+def prepare(connection: database.Connection, versions: list[Contract]) -> None:
+    """Create the source's tables; add the columns that its contracts gained.
+
+    Raises:
+        UsageError: two versions of the contract disagree on a column's type.
+    """
+    columns = _columns(versions)
+    present = columns_of(connection, "raw", versions[0].source)
+    if set(columns) <= set(present):
+        return
     with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(hashtext('airworthy raw tables'))")
+        present = columns_of(connection, "raw", versions[0].source)
         if not present:
-            _create(connection, contract)
-        for column in contract.columns:
-            if present and column.name not in present:
+            _create(connection, versions[0].source, columns)
+        for name, kind in columns.items():
+            if present and name not in present:
                 connection.execute(
                     sql.SQL("alter table {} add column {} {}").format(
-                        database.relation("raw", contract.source),
-                        sql.Identifier(column.name),
-                        sql.SQL(column.sql_type),
+                        database.relation("raw", versions[0].source),
+                        sql.Identifier(name),
+                        sql.SQL(kind),
                     )
                 )
 
 
-def _create(connection: database.Connection, contract: Contract) -> None:
-    columns = [
-        sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.sql_type))
-        for column in contract.columns
+def values(connection: database.Connection, source: str, column: str) -> pl.Series:
+    """The texts of a column in a source's active deliveries; empty where it has none."""
+    if column not in columns_of(connection, "raw", source):
+        return pl.Series(dtype=pl.String)
+    rows = connection.execute(
+        sql.SQL(
+            "select distinct {column}::text from {raw} where {column} is not null and _delivery_id"
+            " in (select delivery_id from ops.active_deliveries where source = {source})"
+        ).format(
+            column=sql.Identifier(column),
+            raw=database.relation("raw", source),
+            source=sql.Literal(source),
+        )
+    )
+    return pl.Series([text for (text,) in rows], dtype=pl.String)
+
+
+def _columns(versions: list[Contract]) -> dict[str, str]:
+    columns: dict[str, str] = {}
+    for contract in versions:
+        for column in contract.columns:
+            known = columns.setdefault(column.name, column.sql_type)
+            if known != column.sql_type:
+                raise UsageError(
+                    f"{contract.source}.{column.name} is {column.sql_type} in version"
+                    f" {contract.version} and {known} in a newer one.",
+                    kept="Nothing was changed.",
+                    todo="Give the retyped column a new name; see docs/contracts.md, Versions.",
+                )
+    return columns
+
+
+def _create(connection: database.Connection, source: str, columns: dict[str, str]) -> None:
+    definitions = [
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
+        for name, kind in columns.items()
     ]
     # Rows of one delivery lie side by side: a block-range index finds them at next to no cost.
     connection.execute(
@@ -45,8 +88,8 @@ def _create(connection: database.Connection, contract: Contract) -> None:
             "create table {held} (delivery_id bigint not null, line bigint not null,"
             " raw_text text not null, reasons text[] not null, primary key (delivery_id, line))"
         ).format(
-            raw=database.relation("raw", contract.source),
-            held=database.relation("quarantine", contract.source),
-            columns=sql.SQL(", ").join(columns),
+            raw=database.relation("raw", source),
+            held=database.relation("quarantine", source),
+            columns=sql.SQL(", ").join(definitions),
         )
     )

@@ -5,14 +5,16 @@ Reads and writes what the steps do. Killed anywhere: run it again.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestration import console, database
 from orchestration.build import Built, build, parse
+from orchestration.deliveries import Delivery
 from orchestration.errors import GateBlocked
 from orchestration.gate import RUNBOOK, Check, Verdict, gate
-from orchestration.ingest import Delivery, ingest
+from orchestration.ingest import ingest
 from orchestration.plan import Run, due, plan
 from orchestration.publish import Publication, publish
 from orchestration.settings import Settings
@@ -54,6 +56,11 @@ def run(settings: Settings, connection: database.Connection) -> Outcome:
 
 def ingest_and_say(settings: Settings, connection: database.Connection) -> list[Delivery]:
     deliveries = ingest(settings, connection)
+    say_deliveries(deliveries)
+    return deliveries
+
+
+def say_deliveries(deliveries: list[Delivery]) -> None:
     by_outcome = {
         outcome: [d for d in deliveries if d.outcome == outcome]
         for outcome in ("loaded", "duplicate", "rejected")
@@ -62,7 +69,7 @@ def ingest_and_say(settings: Settings, connection: database.Connection) -> list[
     held = sum(delivery.rows_quarantined for delivery in deliveries)
     if not deliveries:
         console.say("ingest", "nothing new has landed")
-        return deliveries
+        return
     console.say(
         "ingest",
         f"{len(by_outcome['loaded'])} deliveries loaded: {rows:,} rows, {held:,} quarantined",
@@ -73,7 +80,11 @@ def ingest_and_say(settings: Settings, connection: database.Connection) -> list[
         more = len(by_outcome[outcome]) - _SHOWN
         if more > 0:
             console.say("", f"{outcome}: {more} more, listed in ops.deliveries")
-    return deliveries
+    added = sorted({name for delivery in deliveries for name in delivery.added_columns})
+    if added:
+        console.say("", f"columns that no contract knows, not loaded: {', '.join(added)}")
+    for rule, count in sum((d.warnings for d in deliveries), Counter[str]()).items():
+        console.say("", f"warning: {count:,} rows loaded although {rule}")
 
 
 def plan_and_say(

@@ -9,7 +9,7 @@ import getpass
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -32,6 +32,8 @@ class Settings:
         requested_by: who asked, for the ledger.
         runner: what runs the steps: shell, airflow or prefect.
         threads: how many models dbt builds at once.
+        settle_seconds: how long a local file must lie unchanged before it is read.
+        token_key, token_key_file: the key that restricted columns are tokenised with.
     """
 
     project: Path
@@ -42,6 +44,9 @@ class Settings:
     requested_by: str
     runner: str
     threads: int
+    settle_seconds: int
+    token_key: str | None = field(repr=False)
+    token_key_file: Path | None
 
 
 def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) -> Settings:
@@ -58,10 +63,14 @@ def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) 
         var=Path(env.get("VAR_DIR", project / "var")).absolute(),
         landing_url=env.get("LANDING_URL", str(project / "landing")),
         warehouse_url=_warehouse_url(env),
-        warehouse_port=_whole_number(env, "WAREHOUSE_PORT", low=1024, high=65535),
+        warehouse_port=_whole_number(env, "WAREHOUSE_PORT", low=1024, high=65535, otherwise=0)
+        or None,
         requested_by=env.get("REQUESTED_BY") or _user(),
         runner=env.get("RUNNER", "shell"),
-        threads=_whole_number(env, "DBT_THREADS", low=1, high=64) or 4,
+        threads=_whole_number(env, "DBT_THREADS", low=1, high=64, otherwise=4),
+        settle_seconds=_whole_number(env, "SETTLE_SECONDS", low=0, high=3600, otherwise=3),
+        token_key=env.get("TOKEN_KEY"),
+        token_key_file=Path(env["TOKEN_KEY_FILE"]) if "TOKEN_KEY_FILE" in env else None,
     )
 
 
@@ -94,10 +103,10 @@ def _warehouse_url(env: Mapping[str, str]) -> str | None:
     return "" if "PGHOST" in env or "PGSERVICE" in env else None
 
 
-def _whole_number(env: Mapping[str, str], name: str, *, low: int, high: int) -> int | None:
+def _whole_number(env: Mapping[str, str], name: str, *, low: int, high: int, otherwise: int) -> int:
     text = env.get(name)
     if text is None:
-        return None
+        return otherwise
     if not text.isdigit() or not low <= int(text) <= high:
         raise UsageError(
             f"{name} is {text!r}, but must be a whole number from {low} to {high}.",

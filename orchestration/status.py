@@ -8,6 +8,7 @@ from __future__ import annotations
 from rich.table import Table
 
 from orchestration import console, database, embedded, migrate
+from orchestration.replay import Held
 from orchestration.settings import Settings
 
 
@@ -29,6 +30,24 @@ def status(settings: Settings) -> bool:
         _totals(connection)
         _runs(connection)
     return True
+
+
+def show_held(held: Held) -> None:
+    """Print what is held back: rejected deliveries, and rows by reason."""
+    if not held.rejected and not held.rows:
+        console.say("held", "nothing is held back")
+        return
+    for row in held.rejected:
+        console.out.print(f"[red]rejected[/] delivery {row.delivery_id} ", end="")
+        console.out.print(f"{row.uri}: {row.reason}", markup=False)
+    for row in held.rows:
+        console.out.print(f"[yellow]{row.rows:,} rows[/] of ", end="")
+        console.out.print(
+            f"{row.source}, from delivery {row.delivery_id} on: {row.reason}", markup=False
+        )
+        for sample in row.samples:
+            console.out.print(f"    {sample}", markup=False, style="dim")
+    console.say("next", "after mending: make replay DELIVERY=<n>, or make replay SOURCE=<name>")
 
 
 def _totals(connection: database.Connection) -> None:

@@ -1,27 +1,38 @@
 """Check records against a contract: every rule, every row, every reason.
 
-A pure step: reads frames of texts, returns frames; touches neither files nor the warehouse.
+A pure step: reads frames, returns frames; touches neither files nor the warehouse.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
 
+from orchestration.casts import KINDS, NUMBERS, is_plain, value_of
 from orchestration.contracts import Column, Contract
+from orchestration.framing import Layout, Records, as_texts
+from orchestration.tokens import Key
 
-_KINDS = {
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "date": "a date",
-    "timestamp": "a point in time",
-}
-# Texts of these formats mean the same to PostgreSQL and may be handed to it as they are.
-_ISO_FORMATS = {"date": {"%Y-%m-%d"}, "timestamp": {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"}}
-_TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+_BAD = pl.Schema(
+    [
+        ("file", pl.UInt32()), ("line", pl.Int64()), ("raw", pl.String()),
+        ("reasons", pl.List(pl.String())),
+    ]
+)  # fmt: skip
+WITHHELD = "(withheld: the source has restricted columns)"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule, as an expression that is true for the rows that break it, and what to say."""
+
+    name: str
+    fails: pl.Expr
+    message: pl.Expr
+    warns: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,143 +40,245 @@ class Checked:
     """One chunk's rows after validation.
 
     Attributes:
-        good: the rows that passed, with the columns they came with.
-        bad: `line`, `raw` and `reasons` (list of String) of the others.
+        good: the rows that passed, with the columns they came with; restricted ones tokenised.
+        bad: `file`, `line`, `raw` and `reasons` (list of String) of the others.
+        warnings: by file and rule, how many rows that passed broke a rule that only warns.
     """
 
     good: pl.DataFrame
     bad: pl.DataFrame
+    warnings: dict[tuple[int, str], int]
 
 
 class Validator:
-    """The rules of one contract for one delivery; remembers the keys it has seen.
+    """The rules of one contract for files with one header.
 
     Args:
         header: the file's column names, in the file's order.
+        references: by column, the values that it may have.
+        key: what restricted columns are tokenised with; needed where there are any.
     """
 
-    def __init__(self, contract: Contract, header: list[str], slice_date: date) -> None:
-        self._contract = contract
+    def __init__(
+        self,
+        contract: Contract,
+        header: list[str],
+        references: Mapping[str, pl.Series] | None = None,
+        key: Key | None = None,
+    ) -> None:
+        self.contract = contract
+        self.key = key
+        self._references = references or {}
         self._position = {name: str(i) for i, name in enumerate(header)}
-        self._rules = self._row_rules(slice_date)
-        self._seen: list[pl.Series] = []
-
-    def check(self, frame: pl.DataFrame) -> Checked:
-        """Split `frame` (columns `line`, `raw`, `0`, `1`, ...) into good and bad rows."""
-        typed = frame.with_columns(
-            _typed(self._text(column), column).alias(f"={column.name}")
-            for column in self._contract.columns
+        self._columns = {column.name: column for column in contract.columns}
+        self._restricted = [column for column in contract.columns if column.is_restricted]
+        numbers = [
+            (self._position[column.name], NUMBERS[column.type])
+            for column in contract.columns
+            if column.type in NUMBERS
+        ]
+        self.layout = Layout(
+            contract.delimiter,
+            contract.null_text,
+            tuple(header),
+            tuple(numbers) if self.verbatim else (),
         )
-        failing = typed.select(pl.any_horizontal(fails for fails, _ in self._rules)).to_series()
-        bad = typed.filter(failing)
-        good = frame if bad.is_empty() else frame.filter(~failing)
-        doubled = self._doubled(good)
-        if doubled.any():
-            again = pl.lit(f"{', '.join(self._contract.key)}: the same key as an earlier row")
-            twice = good.filter(doubled).select("line", "raw", reasons=pl.concat_list(again))
-            good = good.filter(~doubled)
-        else:
-            twice = pl.DataFrame(schema=_BAD)
-        return Checked(good, pl.concat([bad.select("line", "raw", self._reasons()), twice]))
+        self._checks = {typed: self._all_checks(typed) for typed in (False, True)}
 
-    def texts(self) -> list[pl.Expr]:
-        """The columns, in the file's order, as texts that mean the same to PostgreSQL."""
-        columns = {column.name: column for column in self._contract.columns}
-        return [self._canonical(columns[name]) for name in self._position]
+    @property
+    def loaded(self) -> list[str]:
+        """The columns that are loaded, in the file's order."""
+        return [name for name in self._position if name in self._columns]
 
     @property
     def verbatim(self) -> bool:
-        """PostgreSQL reads the raw texts of every column as the contract means them."""
-        return all(
-            column.format in _ISO_FORMATS[column.type] if column.type in _ISO_FORMATS else True
-            for column in self._contract.columns
+        """A row's raw text may be handed to PostgreSQL as it is."""
+        known = set(self._position) == set(self._columns)
+        iso = all(is_plain(column) for column in self.contract.columns)
+        return known and iso and not self._restricted
+
+    def texts(self) -> list[pl.Expr]:
+        """The loaded columns, in the file's order, as texts that mean the same to PostgreSQL."""
+        return [self._canonical(self._columns[name]) for name in self.loaded]
+
+    def check(self, records: Records, days: list[date]) -> Checked:
+        """Split records into good and bad rows.
+
+        Args:
+            records: their frame may have a column `file`: an index into `days`; without, 0.
+            days: the slice date of each file.
+        """
+        frame = records.frame
+        if "file" not in frame.columns:
+            frame = frame.with_columns(file=pl.lit(0, pl.UInt32))
+        valued = self._valued(frame, days, records.typed)
+        checks = self._checks[records.typed]
+        failing = valued.select(
+            pl.any_horizontal(check.fails for check in checks if not check.warns)
+        ).to_series()
+        if not failing.any():
+            return Checked(
+                self._tokenised(frame), pl.DataFrame(schema=_BAD), self._warnings(valued, checks)
+            )
+        bad = valued.filter(failing)
+        if records.typed:  # the reasons quote what was written, not what it was read as
+            texts = as_texts(bad["raw"], self.layout)
+            bad = pl.concat([bad.select("file", "line", "raw"), texts], how="horizontal")
+            bad = self._valued(bad, days, typed=False)
+        found = [
+            pl.when(check.fails).then(check.message)
+            for check in self._checks[False]
+            if not check.warns
+        ]
+        reasons = pl.concat_list(found).list.drop_nulls().alias("reasons")
+        held = bad.select("file", "line", self._safe_raw(), reasons)
+        good = valued.filter(~failing)
+        kept = good.select(frame.columns)
+        return Checked(self._tokenised(kept), held, self._warnings(good, checks))
+
+    def quote(self, raw: str) -> str:
+        """What of a line that could not be cut may be kept."""
+        return WITHHELD if self._restricted else raw
+
+    def _valued(self, frame: pl.DataFrame, days: list[date], typed: bool) -> pl.DataFrame:
+        """The frame with a column `=name` per column that stands for its value."""
+        parts = zip(self.contract.row_date, ("year", "month", "day"), strict=False)
+        dated = [
+            pl.col("file")
+            .replace_strict(
+                {i: getattr(day, part) for i, day in enumerate(days)}, return_dtype=pl.Int64
+            )
+            .alias(f"~{name}")
+            if len(days) > 1
+            else pl.lit(getattr(days[0], part), pl.Int64).alias(f"~{name}")
+            for name, part in parts
+        ]
+        return frame.with_columns(
+            *(
+                value_of(self._text(column, typed), column).alias(f"={column.name}")
+                if not (typed and column.type == "integer")
+                else pl.col(self._position[column.name]).alias(f"={column.name}")
+                for column in self.contract.columns
+                if column.type != "string"
+            ),
+            *dated,
         )
 
-    def _row_rules(self, slice_date: date) -> list[tuple[pl.Expr, pl.Expr]]:
-        rules = [r for column in self._contract.columns for r in self._column_rules(column)]
-        parts = (slice_date.year, slice_date.month, slice_date.day)
-        for name, part in zip(self._contract.row_date, parts, strict=False):
-            wrong = pl.col(f"={name}") != part
-            rules.append((wrong, self._message(name, f"is not {part}, as the file's date says")))
-        return rules
+    def _all_checks(self, typed: bool) -> list[Check]:
+        checks = []
+        for column in self.contract.columns:
+            checks += self._column_checks(column, typed)
+            checks += self._bound_checks(column, typed)
+            checks += self._leak_checks(column, typed)
+        for name in self.contract.row_date:
+            says = pl.concat_str(
+                self._quoted(name), pl.lit(" is not "), pl.col(f"~{name}"),
+                pl.lit(", as the file's date says"),
+            )  # fmt: skip
+            checks.append(Check(f"{name}: slice", pl.col(f"={name}") != pl.col(f"~{name}"), says))
+        return [
+            Check(check.name, check.fails.fill_null(False), check.message, check.warns)
+            for check in checks
+        ]
 
-    def _column_rules(self, column: Column) -> list[tuple[pl.Expr, pl.Expr]]:
-        text, value = self._text(column), pl.col(f"={column.name}")
-        rules = []
+    def _column_checks(self, column: Column, typed: bool) -> list[Check]:
+        """Is it there, is it of its type, is it within its bounds?"""
+        text, value, name = self._text(column, typed), pl.col(f"={column.name}"), column.name
+        checks = []
         if column.required:
-            missing = text.is_null() | (text == "")
-            rules.append((missing, pl.lit(f"{column.name}: missing, but required")))
-        if column.type != "string":
+            empty = text.is_null() if column.type != "string" else text.is_null() | (text == "")
+            missing = pl.lit(f"{name}: missing, but required")
+            checks.append(Check(f"{name} is missing", empty, missing))
+        if column.type != "string" and not (typed and column.type == "integer"):
             wrong = text.is_not_null() & value.is_null()
-            rules.append((wrong, self._message(column.name, f"is not {_KINDS[column.type]}")))
+            checks.append(self._check(name, wrong, f"is not {KINDS[column.type]}"))
         if column.minimum is not None:
             low = f"is below the minimum {column.minimum}"
-            rules.append((value < column.minimum, self._message(column.name, low)))
+            checks.append(self._check(name, value < column.minimum, low))
         if column.maximum is not None:
             high = f"is above the maximum {column.maximum}"
-            rules.append((value > column.maximum, self._message(column.name, high)))
+            checks.append(self._check(name, value > column.maximum, high))
+        return checks
+
+    def _bound_checks(self, column: Column, typed: bool) -> list[Check]:
+        """Is its text as it should be?"""
+        name, text = column.name, self._text(column, typed)
+        if column.type != "string":
+            text = text.cast(pl.String)
+        checks = []
         if column.max_length is not None:
-            long = f"is longer than {column.max_length} characters"
-            rules.append(
-                (text.str.len_chars() > column.max_length, self._message(column.name, long))
+            longer = text.str.len_chars() > column.max_length
+            checks.append(
+                self._check(name, longer, f"is longer than {column.max_length} characters")
             )
-        if column.pattern is not None:
-            unlike = f"does not match {column.pattern}"
-            rules.append((~text.str.contains(column.pattern), self._message(column.name, unlike)))
+        for rule in column.rules:
+            unlike = f"does not match {rule.pattern}"
+            checks.append(self._check(name, ~text.str.contains(rule.pattern), unlike, rule.warns))
         if column.values:
             other = f"is not one of {', '.join(column.values)}"
-            rules.append((~text.is_in(column.values), self._message(column.name, other)))
-        return [(fails.fill_null(False), message) for fails, message in rules]
+            checks.append(self._check(name, ~text.is_in(column.values), other))
+        if column.references and name in self._references:
+            unknown = ~text.is_in(self._references[name].implode())
+            checks.append(self._check(name, unknown, f"is not a {'.'.join(column.references)}"))
+        return checks
+
+    def _leak_checks(self, column: Column, typed: bool) -> list[Check]:
+        """Does it hold what belongs into a restricted column?"""
+        if column.type != "string" or column.is_restricted:
+            return []
+        text = self._text(column, typed)
+        return [
+            Check(
+                f"{column.name} leak",
+                text.str.contains(rule.pattern),
+                pl.lit(f"{column.name}: holds what looks like {other.name}, a restricted one"),
+            )
+            for other in self._restricted
+            for rule in other.rules
+        ]
+
+    def _check(self, name: str, fails: pl.Expr, what: str, warns: bool = False) -> Check:
+        return Check(f"{name} {what}", fails, self._message(name, what), warns)
 
     def _message(self, name: str, what: str) -> pl.Expr:
-        shown = pl.col(self._position[name]).str.slice(0, 80)
-        return pl.concat_str([pl.lit(f"{name}: '"), shown, pl.lit(f"' {what}")])
+        return pl.concat_str(self._quoted(name), pl.lit(f" {what}"))
 
-    def _reasons(self) -> pl.Expr:
-        found = [pl.when(fails).then(message) for fails, message in self._rules]
-        return pl.concat_list(found).list.drop_nulls().alias("reasons")
+    def _quoted(self, name: str) -> pl.Expr:
+        if self._columns[name].is_restricted:
+            return pl.lit(f"{name}: a restricted value")
+        shown = pl.col(self._position[name]).cast(pl.String).fill_null("").str.slice(0, 80)
+        return pl.concat_str(pl.lit(f"{name}: '"), shown, pl.lit("'"))
 
-    def _text(self, column: Column) -> pl.Expr:
+    def _text(self, column: Column, typed: bool) -> pl.Expr:
+        """The field, null where it stands for null."""
         text = pl.col(self._position[column.name])
-        return pl.when(text != self._contract.null_text).then(text)
+        if typed or self.contract.format != "csv":
+            return text
+        return pl.when(text != self.contract.null_text).then(text)
 
     def _canonical(self, column: Column) -> pl.Expr:
-        text = self._text(column)
-        if column.type in _ISO_FORMATS and column.format not in _ISO_FORMATS[column.type]:
-            return _typed(text, column).cast(pl.String).alias(column.name)
-        return text.alias(column.name)
+        text = self._text(column, typed=False)
+        iso = is_plain(column)
+        return (text if iso else value_of(text, column).cast(pl.String)).alias(column.name)
 
-    def _doubled(self, good: pl.DataFrame) -> pl.Series:
-        # 64 bits per key: at ten million rows the chance of one false match is 1 to 370,000.
-        keys = [pl.col(self._position[name]) for name in self._contract.key]
-        hashes = good.select(pl.concat_str(keys, separator="\x1f").hash()).to_series()
-        doubled = ~hashes.is_first_distinct()
-        for earlier in self._seen:
-            doubled |= hashes.is_in(earlier.implode())
-        self._seen.append(hashes)
-        return doubled
+    def _safe_raw(self) -> pl.Expr:
+        return pl.lit(WITHHELD).alias("raw") if self._restricted else pl.col("raw")
 
+    def _tokenised(self, frame: pl.DataFrame) -> pl.DataFrame:
+        if not self._restricted:
+            return frame
+        assert self.key is not None, "the caller loads the key before anything is read"
+        columns = []
+        for column in self._restricted:
+            texts = frame.select(self._text(column, typed=False)).to_series()
+            columns.append(self.key.tokens(texts).alias(self._position[column.name]))
+        return frame.with_columns(*columns, pl.lit("").alias("raw"))
 
-_BAD = pl.Schema([("line", pl.Int64()), ("raw", pl.String()), ("reasons", pl.List(pl.String))])
-
-
-def _typed(text: pl.Expr, column: Column) -> pl.Expr:
-    """The value that `text` stands for; null where it stands for none."""
-    match column.type:
-        case "integer":
-            return text.cast(pl.Int64, strict=False)
-        case "number":
-            number = text.cast(pl.Float64, strict=False)
-            return pl.when(number.is_finite()).then(number)
-        case "boolean":
-            return text.str.to_lowercase().replace_strict(
-                _TRUTHS, default=None, return_dtype=pl.Boolean
-            )
-        case "date":
-            day = text.str.to_date(column.format or "%Y-%m-%d", strict=False)
-            return pl.when(day.dt.year().is_between(1, 9999)).then(day)
-        case "timestamp":
-            at = text.str.to_datetime(column.format or "%Y-%m-%d %H:%M:%S", strict=False)
-            return pl.when(at.dt.year().is_between(1, 9999)).then(at)
-        case _:
-            return text
+    def _warnings(self, frame: pl.DataFrame, checks: list[Check]) -> dict[tuple[int, str], int]:
+        found = {}
+        for check in checks:
+            if check.warns:
+                broken = frame.filter(check.fails)
+                for file, count in broken.group_by("file").len().iter_rows():
+                    found[(file, check.name)] = count
+        return found

@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestration import database
+from orchestration.deliveries import Delivery
 from orchestration.errors import UsageError
-from orchestration.ingest import Delivery, ingest
+from orchestration.ingest import ingest
 from orchestration.settings import Settings
 from tests.flights import HEADER, landed, relative_path, row, write
 

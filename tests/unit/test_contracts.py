@@ -9,7 +9,7 @@ import pytest
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
-from orchestration import contracts
+from orchestration import contract_files
 from orchestration.errors import UsageError
 from tests.conftest import PROJECT
 
@@ -24,7 +24,7 @@ def test_every_contract_is_valid_in_the_standard(path: Path) -> None:
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_every_contract_has_an_owner(path: Path) -> None:
-    assert contracts.load(path).owner
+    assert contract_files.load(path).owner
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,8 @@ def test_every_contract_has_an_owner(path: Path) -> None:
     ],
 )
 def test_a_path_gives_the_slice_date_or_none(path: str, day: date | None) -> None:
-    assert contracts.load(PROJECT / "contracts/flights.yml").slice_date(path) == day
+    found = contract_files.load(PROJECT / "contracts/flights.yml").slice(path)
+    assert (found and found.date) == day
 
 
 @pytest.mark.parametrize(
@@ -62,5 +63,5 @@ def test_a_wrong_contract_is_named_with_what_is_wrong(
     path = tmp_path / "flights.yml"
     path.write_text((PROJECT / "contracts/flights.yml").read_text().replace(*change))
     with pytest.raises(UsageError, match=message) as error:
-        contracts.load(path)
+        contract_files.load(path)
     assert str(path) in str(error.value)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration import framing
-from orchestration.framing import UnreadableFile, read_header, read_records
+from orchestration.framing import Layout, UnreadableFile, read_header, read_records
 
 # What a provider writes: any text, quoted where it must be.
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=8)
@@ -30,7 +30,7 @@ def test_what_a_csv_writer_wrote_is_read_back_with_line_numbers(
     whole, framing.CHUNK_BYTES = framing.CHUNK_BYTES, chunk
     try:
         assert read_header(stream, ",") == ["a", "b", "c"]
-        found = list(read_records(stream, ",", 3))
+        found = list(read_records(stream, Layout(",", "", ("a", "b", "c"))))
     finally:
         framing.CHUNK_BYTES = whole
     assert [r for records in found for r in records.broken] == []
@@ -42,7 +42,7 @@ def test_what_a_csv_writer_wrote_is_read_back_with_line_numbers(
 @given(body=st.binary(max_size=200))
 def test_every_line_of_any_bytes_is_well_formed_or_broken(body: bytes) -> None:
     try:
-        found = list(read_records(io.BytesIO(body), ",", 2))
+        found = list(read_records(io.BytesIO(body), Layout(",", "", ("a", "b"))))
     except UnreadableFile:
         assert b'"' in body
         return
@@ -56,4 +56,4 @@ def test_every_line_of_any_bytes_is_well_formed_or_broken(body: bytes) -> None:
 
 def test_a_record_of_no_end_is_refused_before_it_fills_the_memory() -> None:
     with pytest.raises(UnreadableFile, match="longer than 16 MiB"):
-        list(read_records(io.BytesIO(b'"' + b"x" * 40 * 2**20), ",", 1))
+        list(read_records(io.BytesIO(b'"' + b"x" * 40 * 2**20), Layout(",", "", ("a",))))

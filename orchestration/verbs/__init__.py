@@ -1,0 +1,34 @@
+"""What `python -m orchestration <verb>` can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from orchestration import database, settings, warehouse
+from orchestration.errors import DeliveryRejected
+
+
+@contextmanager
+def open_warehouse(
+    lock: str | None = None,
+) -> Iterator[tuple[settings.Settings, database.Connection]]:
+    """Settings and a connection to a warehouse that is up; with `lock`, the only one."""
+    given = settings.load()
+    with warehouse.ready(given) as connection:
+        if lock is None:
+            yield given, connection
+        else:
+            with database.only_one(connection, lock):
+                yield given, connection
+
+
+def say_rejected(uris: list[str]) -> None:
+    """Raise DeliveryRejected if any landed file was."""
+    if uris:
+        raise DeliveryRejected(
+            f"{len(uris)} landed files were rejected: {', '.join(uris[:3])}"
+            + (" ..." if len(uris) > 3 else ""),
+            kept="The files stay where they landed; all others were taken in.",
+            todo="The reasons stand above and in the ledger; see runbooks/delivery-rejected.md.",
+        )

