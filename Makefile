@@ -42,9 +42,13 @@ setup: .venv/.runtime ## Create .venv with everything the pipeline needs
 	@echo "   setup  installing the packages for tests" && $(INSTALL) -r requirements-dev.txt
 	@touch $@
 
+.venv/.bench: .venv/.dev requirements-bench.txt
+	@echo "   setup  installing what is measured against" && $(INSTALL) -r requirements-bench.txt
+	@touch $@
+
 .PHONY: lock
 lock: .venv/.dev ## Resolve the requirements anew from pyproject.toml
-	@for f in "requirements.txt" "requirements-dev.txt --group dev" ; do \
+	@for f in "requirements.txt" "requirements-dev.txt --group dev" "requirements-bench.txt --group dev --group bench" ; do \
 		.venv/bin/uv pip compile --universal --python-version 3.11 --quiet --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate pyproject.toml -o $$f; done
 	@.venv/bin/uv pip compile --universal --python-version 3.11 --quiet --generate-hashes \
@@ -124,7 +128,7 @@ lint: .venv/.dev ## Check SQL, Python and types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 	@eval "$$($(RUN) env)" && $(PY) -m sqlfluff lint models tests/data_tests
 
-bench: .venv/.dev ## Measure; results go to benchmarks/results
+bench: .venv/.bench ## Measure; results go to benchmarks/results
 	@$(PY) -m benchmarks
 
 ##@ Clean

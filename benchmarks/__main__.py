@@ -21,7 +21,7 @@ from orchestration import embedded, settings, warehouse
 from orchestration.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
-MEASUREMENTS = ("ingest",)
+MEASUREMENTS = ("ingest", "large", "peers")
 
 
 def interleave(

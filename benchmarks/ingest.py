@@ -56,7 +56,7 @@ def measure(given: Settings) -> None:
     write(
         "ingest",
         "Ingest of a year against plain COPY",
-        f"{rows:,} rows of 2013 in 730 gzipped files, one transaction and ledger row each, against"
+        f"{rows:,} rows of 2013 in 730 gzipped files, a ledger row each, against"
         f" COPY of the same rows, lineage columns included, from {len(sources)} plain files into"
         " identical tables.\n\n" + table(seconds, rows, "plain COPY, one per table"),
     )

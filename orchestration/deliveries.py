@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from orchestration import database
 from orchestration.contracts import Contract, Slice
 from orchestration.landing import File
+from orchestration.spool import Spool
 
 UNMATCHED = "unmatched"
 
@@ -42,7 +43,7 @@ class Delivery:
     requested: tuple[str, str] | None = None
     added_columns: tuple[str, ...] = ()
     rows_loaded: int = 0
-    quarantined: list[tuple[int, str, list[str]]] = field(default_factory=list, repr=False)
+    quarantined: Spool = field(default_factory=Spool, repr=False)
     warnings: Counter[str] = field(default_factory=Counter)
     delivery_id: int | None = None
 
@@ -58,13 +59,13 @@ class Delivery:
         """Forget what another version of the contract made of the rows."""
         self.contract_version = contract.version
         self.rows_loaded = 0
-        self.quarantined = []
+        self.quarantined = Spool()
         self.warnings = Counter()
         self.added_columns = ()
 
     def reject(self, reason: str) -> None:
         self.outcome, self.reason = "rejected", reason
-        self.rows_loaded, self.quarantined, self.warnings = 0, [], Counter()
+        self.rows_loaded, self.quarantined, self.warnings = 0, Spool(), Counter()
 
 
 class Rejected(Exception):

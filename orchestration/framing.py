@@ -143,21 +143,27 @@ def _last_record_end(data: bytes) -> int:
 
 
 def _cut_plain(chunk: bytes, line: int, layout: Layout) -> Records | None:
-    """All records at once; None where one of them is not as wide as the header or not text."""
+    """All records at once; None where one of them is not as wide as the header or not text.
+
+    polars refuses a record that is too wide; if none is, and there are as many delimiters as there
+    must be, then none is too narrow either.
+    """
     try:
         chunk.decode("utf-8")
     except UnicodeDecodeError:
         return None
-    raw = _read(chunk, _UNIT_SEPARATOR, {"raw": pl.String()})
-    if raw.height != chunk.count(b"\n"):
-        return None
-    delimiters = raw["raw"].str.count_matches(layout.delimiter, literal=True)
-    width = len(layout.names)
-    if delimiters.min() != width - 1 or delimiters.max() != width - 1:
+    height = chunk.count(b"\n")
+    if chunk.count(layout.delimiter.encode()) != height * (len(layout.names) - 1):
         return None
     typed = _read_typed(chunk, layout)
     texts = dict.fromkeys(layout.positions, pl.String())
-    fields = _read(chunk, layout.delimiter, texts) if typed is None else typed
+    try:
+        fields = _read(chunk, layout.delimiter, texts) if typed is None else typed
+    except pl.exceptions.ComputeError:
+        return None
+    raw = _read(chunk, _UNIT_SEPARATOR, {"raw": pl.String()})
+    if raw.height != height or fields.height != height:
+        return None
     numbers = pl.int_range(line, line + raw.height, dtype=pl.Int64, eager=True).alias("line")
     frame = pl.concat([numbers.to_frame(), raw, fields], how="horizontal")
     return Records(frame, [], verbatim=True, typed=typed is not None)
@@ -166,12 +172,14 @@ def _cut_plain(chunk: bytes, line: int, layout: Layout) -> Records | None:
 def _read_typed(chunk: bytes, layout: Layout) -> pl.DataFrame | None:
     """The fields with numbers as numbers; None where a text is not one, or is empty."""
     d = layout.delimiter.encode()
+    # Looking for nulls costs a third of the reading.
+    null_text = layout.null_text if layout.null_text.encode() in chunk else None
     empty = d * 2 in chunk or b"\n" + d in chunk or d + b"\n" in chunk or chunk.startswith(d)
     if not layout.numbers or (layout.null_text and empty):
         return None  # polars would take an empty text for a null
     schema: dict[str, Any] = dict.fromkeys(layout.positions, pl.String()) | dict(layout.numbers)
     try:
-        return _read(chunk, layout.delimiter, schema, layout.null_text)
+        return _read(chunk, layout.delimiter, schema, null_text)
     except pl.exceptions.ComputeError:
         return None
 

@@ -121,9 +121,9 @@ def _stream(
         header = file.header
     validator = source.validator(contract, header)
     limits = constraints(contract, header)
-    first = FirstPass(limits)
     try:
-        return _pass(connection, source, delivery, validator.contract, header, first)
+        with FirstPass(limits) as first:
+            return _pass(connection, source, delivery, validator.contract, header, first)
     except _Repeated as repeated:
         second = SecondPass(limits, repeated.suspects)
         return _pass(connection, source, delivery, validator.contract, header, second)

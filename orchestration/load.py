@@ -6,6 +6,7 @@ happened or none of it.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from orchestration import database, raw
 from orchestration.contracts import Contract
 from orchestration.deliveries import Delivery, Rejected, claim, record, take_ids
 from orchestration.framing import Records
+from orchestration.spool import Spool
 from orchestration.validate import Checked, Validator
 
 
@@ -52,7 +54,7 @@ def load_group(connection: database.Connection, group: Group) -> list[Delivery]:
             rows.write(as_csv(frame, group.validator, group.verbatim, loading, group.deliveries))
         for delivery in fresh:
             if delivery.outcome == "duplicate":
-                delivery.rows_loaded, delivery.quarantined = 0, []
+                delivery.rows_loaded, delivery.quarantined = 0, Spool()
         _quarantine(connection, group.validator.contract, ids, fresh)
         record(connection, first_id, fresh)
     return fresh
@@ -110,9 +112,9 @@ def note(
         for file, count in checked.good.group_by("file").len().iter_rows():
             deliveries[file].rows_loaded += count
     for line, text, reason in records.broken:
-        deliveries[0].quarantined.append((line, validator.quote(text), [reason]))
+        deliveries[0].quarantined.add(line, validator.quote(text), [reason])
     for file, line, text, reasons in checked.bad.iter_rows():
-        deliveries[file].quarantined.append((line, text, reasons))
+        deliveries[file].quarantined.add(line, text, reasons)
     for (file, name), count in checked.warnings.items():
         deliveries[file].warnings[name] += count
 
@@ -126,7 +128,7 @@ def check_counts(contract: Contract, delivery: Delivery) -> None:
         raise Rejected(f"it has {received} rows, but the contract allows {contract.max_rows}")
     share = delivery.rows_quarantined / max(received, 1)
     if share > contract.max_quarantined_share:
-        line, _, reasons = min(delivery.quarantined)
+        line, reasons = delivery.quarantined.first or (0, [])
         raise Rejected(
             f"{delivery.rows_quarantined} of {received} rows break the contract,"
             f" more than {contract.max_quarantined_share:.0%}; the first is line {line}: "
@@ -140,25 +142,32 @@ def as_csv(
     verbatim: bool,
     ids: list[int | None],
     deliveries: list[Delivery],
-) -> bytes:
+) -> memoryview:
     """The rows as COPY wants them, with their lineage behind."""
     contract = validator.contract
     days = [delivery.slice.date.isoformat() if delivery.slice else "" for delivery in deliveries]
-    line = pl.col("line").cast(pl.String)
+    out = io.BytesIO()
     if verbatim and validator.verbatim:
-        d = contract.delimiter
-        between = [f"{d}{n}{d}{day}{d}" for n, day in zip(ids, days, strict=True)]
-        text = pl.concat_str(pl.col("raw"), _by_file(between), line)
-        return good.select(text).write_csv(include_header=False, quote_style="never").encode()
-    lineage = [
-        _by_file([str(n) for n in ids]).alias("_delivery_id"),
-        _by_file(days).alias("_slice_date"),
-        line.alias("_line"),
-    ]
-    frame = good.select(*validator.texts(), *lineage)
-    return frame.write_csv(
-        include_header=False, separator=contract.delimiter, null_value=contract.null_text
-    ).encode()
+        between = [f"{n}{contract.delimiter}{day}" for n, day in zip(ids, days, strict=True)]
+        frame = good.select("raw", _by_file(between).alias("between"), "line")
+        # No quotes: the raw text holds the delimiters that PostgreSQL is to see.
+        frame.write_csv(
+            out, include_header=False, separator=contract.delimiter, quote_style="never"
+        )
+    else:
+        frame = good.select(
+            *validator.texts(),
+            _by_file([str(n) for n in ids]).alias("_delivery_id"),
+            _by_file(days).alias("_slice_date"),
+            pl.col("line").alias("_line"),
+        )
+        frame.write_csv(
+            out,
+            include_header=False,
+            separator=contract.delimiter,
+            null_value=contract.null_text,
+        )
+    return out.getbuffer()
 
 
 def _by_file(texts: list[str]) -> pl.Expr:
@@ -187,16 +196,12 @@ def _quarantine(
     ids: dict[int, int],
     deliveries: list[Delivery],
 ) -> None:
-    held = [
-        (ids[id(delivery)], line, text, reasons)
-        for delivery in deliveries
-        for line, text, reasons in delivery.quarantined
-    ]
-    if not held:
+    if not any(delivery.rows_quarantined for delivery in deliveries):
         return
     copy = sql.SQL("copy {} (delivery_id, line, raw_text, reasons) from stdin").format(
         database.relation("quarantine", contract.source)
     )
     with connection.cursor() as cursor, cursor.copy(copy) as rows:
-        for row in held:
-            rows.write_row(row)
+        for delivery in deliveries:
+            for held in delivery.quarantined:
+                rows.write_row((ids[id(delivery)], *held))

@@ -200,7 +200,7 @@ def _checked(source: Source, files: list[_Small]) -> Iterator[Group | Alone]:
         delivery.added_columns = tuple(n for n in header if n not in validator.loaded)
     note(validator, deliveries, records, checked)
     for file, line, text, reason in broken:
-        deliveries[file].quarantined.append((line, validator.quote(text), [reason]))
+        deliveries[file].quarantined.add(line, validator.quote(text), [reason])
     try:
         for delivery in deliveries:
             check_counts(contract, delivery)

@@ -1,13 +1,15 @@
 """Find rows of one delivery that repeat a key, or a value that must be unique.
 
 Pure. Small files are looked at whole. For a file of any size, hashes of all keys are kept (8 bytes
-a row) and sorted once at its end; only if two are equal is the file read again, and then rows whose
+a row) and compared at its end; only if two are equal is the file read again, and then rows whose
 hash was met twice are compared by their texts. No row is held back by a hash alone.
 """
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
+from typing import IO
 
 import numpy as np
 import polars as pl
@@ -16,6 +18,9 @@ from orchestration.contracts import Contract
 from orchestration.validate import Checked
 
 _SEPARATOR = "\x1f"
+_BUCKETS = 64
+_BUCKET_BYTES = 2**18
+_EDGES = np.arange(1, _BUCKETS, dtype=np.uint64) << np.uint64(58)
 
 
 @dataclass(frozen=True)
@@ -66,29 +71,50 @@ def hold(checked: Checked, repeated: pl.Series, message: str) -> Checked:
     return Checked(checked.good.filter(~repeated), bad, checked.warnings)
 
 
-@dataclass
 class FirstPass:
-    """Notes the hash of every key of a file that is too large to hold."""
+    """Notes the hash of every key of a file that is too large to hold.
 
-    limits: list[Constraint]
-    _hashes: list[list[np.ndarray]] = field(default_factory=list)
+    Hashes are kept in buckets by their first bits, in memory while they are few and in temporary
+    files when they are many, so that equal ones meet without all of them in memory at once.
+    Leaving the context closes them.
+    """
+
+    def __init__(self, limits: list[Constraint]) -> None:
+        self._limits = limits
+        self._buckets = [
+            [tempfile.SpooledTemporaryFile(max_size=_BUCKET_BYTES) for _ in range(_BUCKETS)]  # noqa: SIM115
+            for _ in limits
+        ]
+
+    def __enter__(self) -> FirstPass:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for buckets in self._buckets:
+            for bucket in buckets:
+                bucket.close()
 
     def look(self, checked: Checked) -> Checked:
-        self._hashes = self._hashes or [[] for _ in self.limits]
-        for limit, hashes in zip(self.limits, self._hashes, strict=True):
+        for limit, buckets in zip(self._limits, self._buckets, strict=True):
             texts = checked.good.select(limit.text).to_series().drop_nulls()
-            hashes.append(texts.hash().to_numpy())
+            hashes = np.sort(texts.hash().to_numpy())
+            ends = np.searchsorted(hashes, _EDGES)
+            for bucket, start, end in zip(buckets, [0, *ends], [*ends, len(hashes)], strict=True):
+                if start < end:
+                    bucket.write(hashes[start:end].tobytes())
         return checked
 
     def repeated(self) -> list[set[int]]:
         """The hashes that were met more than once, for each constraint."""
-        found = []
-        for hashes in self._hashes:
-            every = np.concatenate(hashes) if hashes else np.empty(0, np.uint64)
-            hashes.clear()
-            every.sort()
-            found.append(set(every[1:][every[1:] == every[:-1]].tolist()))
-        return found
+        return [
+            set().union(*(_repeated_in(bucket) for bucket in buckets)) for buckets in self._buckets
+        ]
+
+
+def _repeated_in(bucket: IO[bytes]) -> set[int]:
+    bucket.seek(0)
+    hashes = np.sort(np.frombuffer(bucket.read(), dtype=np.uint64))
+    return set(hashes[1:][hashes[1:] == hashes[:-1]].tolist())
 
 
 @dataclass

@@ -113,13 +113,12 @@ class Validator:
             frame = frame.with_columns(file=pl.lit(0, pl.UInt32))
         valued = self._valued(frame, days, records.typed)
         checks = self._checks[records.typed]
-        failing = valued.select(
-            pl.any_horizontal(check.fails for check in checks if not check.warns)
-        ).to_series()
-        if not failing.any():
-            return Checked(
-                self._tokenised(frame), pl.DataFrame(schema=_BAD), self._warnings(valued, checks)
-            )
+        blocking = [check.fails for check in checks if not check.warns]
+        found_any = valued.select(f.any().alias(str(n)) for n, f in enumerate(blocking))
+        if not any(found_any.row(0)):  # as a rule; the rows themselves are then never marked
+            nothing = pl.DataFrame(schema=_BAD)
+            return Checked(self._tokenised(frame), nothing, self._warnings(valued, checks))
+        failing = valued.select(pl.any_horizontal(blocking)).to_series()
         bad = valued.filter(failing)
         if records.typed:  # the reasons quote what was written, not what it was read as
             texts = as_texts(bad["raw"], self.layout)
