@@ -77,7 +77,7 @@ def measure(given: Settings) -> None:
             {
                 "plain COPY": by_copy,
                 "ingest": lambda: by_ingest(projects["rules"]),
-                "ingest, no rule to check": lambda: by_ingest(projects["none"]),
+                "ingest, no rule but the key": lambda: by_ingest(projects["none"]),
             },
             repetitions=3,
         )
@@ -127,10 +127,9 @@ def _project(folder: Path, *, rules: bool) -> Path:
     if not rules:
         text = re.sub(r"        (required|logicalTypeOptions|enum|quality): .*\n", "", text)
         text = re.sub(r"  - property: rowDateColumns.*\n    value: .*\n", "", text)
-        text = re.sub(r"        primaryKey.*\n", "", text)
         text = text.replace(
             "- name: time_hour\n",
             '- name: time_hour\n        logicalTypeOptions: {format: "%Y-%m-%dT%H:%M:%SZ"}\n',
-        ).replace("- name: carrier\n", "- name: carrier\n        primaryKey: true\n")
+        )
     (folder / "contracts/flights.yml").write_text(text, encoding="utf-8")
     return folder

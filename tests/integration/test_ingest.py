@@ -100,6 +100,7 @@ def test_a_row_gets_all_its_reasons(
         (row().encode() + b",extra", "has 20 fields instead of 19"),
         (b"2013,1,1", "has 3 fields instead of 19"),
         (b"", "has 0 fields instead of 19"),
+        (row().encode()[:40], "has 12 fields instead of 19"),
         (row(tailnum="N\0").encode(), "holds a NUL character"),
         (row().encode().replace(b"N14228", b"N\xff\xfe"), "is not UTF-8 text"),
         (row().encode().replace(b"N14228", b'"N"1'), "cannot be cut into fields"),
@@ -152,6 +153,7 @@ def test_columns_are_mapped_by_name(
         ([HEADER], "it has 0 rows, but the contract wants 1"),
         ([HEADER.replace("dest,", ""), row()], "missing: dest"),
         ([HEADER + ",gate", row() + ",A1"], "unknown: gate"),
+        ([HEADER + ',"x); drop table raw.flights; --"', row() + ",1"], "unknown: x); drop table"),
         ([HEADER.replace("dest", "origin"), row()], "missing: dest; doubled: origin"),
         ([HEADER, row(), row(flight=2, month=13)], "1 of 2 rows break the contract, more than 5%"),
         ([HEADER, row(tailnum='"N')], "a quote is opened and never closed"),
@@ -233,6 +235,45 @@ def test_a_corrected_file_supersedes_the_earlier_one(
     )
     assert active.fetchall() == [(3,)]
     assert raw_count(connection) == 2, "the earlier rows stay: a running build may read them"
+
+
+@pytest.mark.parametrize("value", ["NaN", "inf", "-Infinity", "1e400", "0x10", "1_000", "1,5"])
+def test_what_is_no_number_is_not_loaded_as_one(
+    empty_warehouse: Settings, connection: database.Connection, value: str
+) -> None:
+    header = (
+        "origin,year,month,day,hour,temp,dewp,humid,wind_dir,wind_speed,wind_gust,precip,"
+        "pressure,visib,time_hour"
+    )
+    hours = [
+        f"EWR,2013,1,1,{hour},39.02,26.06,59.37,270,{{}},NA,0,1012,10,2013-01-01T{hour:02}:00:00Z"
+        for hour in range(20)
+    ]
+    lines = [hours[0].format(f'"{value}"'), *(hour.format("10.4") for hour in hours[1:])]
+    write(landed(empty_warehouse, "weather", DAY), [header, *lines])
+    (delivery,) = ingest(empty_warehouse, connection)
+    assert (delivery.rows_loaded, delivery.rows_quarantined) == (19, 1)
+    held = connection.execute("select reasons from quarantine.weather").fetchall()
+    assert held == [([f"wind_speed: '{value}' is not a number"],)]
+
+
+def test_a_field_of_100_megabytes_rejects_its_file_and_spares_the_memory(
+    empty_warehouse: Settings, connection: database.Connection
+) -> None:
+    content = "\n".join([HEADER, row(), row(flight=2, tailnum='"' + "x" * 100_000_000 + '"')])
+    delivery = deliver(empty_warehouse, connection, content.encode() + b"\n")
+    assert delivery.outcome == "rejected"
+    assert "a record is longer than 16 MiB" in str(delivery.reason)
+    assert raw_count(connection) == 0
+
+
+def test_a_leap_day_and_the_turn_of_the_year_are_days_like_others(
+    empty_warehouse: Settings, connection: database.Connection
+) -> None:
+    for day in (date(2012, 2, 29), date(2012, 12, 31), date(2013, 1, 1)):
+        rows = [row(year=day.year, month=day.month, day=day.day)]
+        write(landed(empty_warehouse, "flights", day), [HEADER, *rows])
+    assert [d.outcome for d in ingest(empty_warehouse, connection)] == ["loaded"] * 3
 
 
 def test_a_key_that_occurs_twice_is_kept_once(

@@ -16,6 +16,7 @@ from orchestration import database, digest, gate, marts, plan, publish, warehous
 from orchestration.build import build, parse
 from orchestration.errors import AirworthyError, GateBlocked, WarehouseBusy
 from orchestration.ingest import ingest
+from orchestration.replay import withdraw
 from orchestration.run import Outcome, run
 from orchestration.settings import Settings, environment_with
 from tests.conftest import PROJECT, NewWarehouse
@@ -96,6 +97,23 @@ def test_day_by_day_corrected_and_at_once_give_the_same_marts(new_warehouse: New
     land_days(quick, DAY, 3)
     go(quick)
     assert digests(slow) == digests(quick)
+
+
+def test_a_withdrawn_day_ends_empty_and_a_late_one_appears(new_warehouse: NewWarehouse) -> None:
+    given, without = new_warehouse("with"), new_warehouse("without")
+    land_days(given, DAY, 3)
+    go(given)
+    query_id = "select delivery_id from ops.deliveries where uri like 'flights/%03-10%'"
+    ((delivery_id,),) = query(given, query_id)
+    assert isinstance(delivery_id, int)
+    with database.connect(given) as connection:
+        withdraw(given, connection, delivery_id, "a test")
+    assert changes(go(given))["fct_flights"] == (0, 0, 908)
+    assert go(given).publication is None
+    land_days(without, DAY, 3)
+    landed(without, "flights", date(2013, 3, 10)).unlink()
+    go(without)
+    assert digests(given) == digests(without)
 
 
 @pytest.mark.needs("postgresql")
