@@ -28,6 +28,7 @@ class Delivery:
         warnings: rows per rule that only warns.
         replay_of: the delivery that this one loads again.
         requested: who asked for a replay, and why.
+        severity: how bad its rejection is, as the contract says: critical or warning.
     """
 
     file: File
@@ -41,6 +42,7 @@ class Delivery:
     duplicate_of: int | None = None
     replay_of: int | None = None
     requested: tuple[str, str] | None = None
+    severity: str = "critical"
     added_columns: tuple[str, ...] = ()
     rows_loaded: int = 0
     quarantined: Spool = field(default_factory=Spool, repr=False)

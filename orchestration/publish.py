@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from orchestration import database, marts
+from orchestration import console, database, marts
 from orchestration.digest import columns_of
 from orchestration.errors import AirworthyError, GateBlocked, UsageError
 from orchestration.gate import RUNBOOK, Verdict
@@ -66,9 +66,13 @@ def publish(connection: database.Connection, verdict: Verdict) -> Publication:
             ).fetchone()
             assert row is not None
             publication_id = int(row[0])
-            changes = tuple(_apply(connection, run.run_id, publication_id, m) for m in of_run)
+            changes = []
+            with console.progress("publish", "marts", len(of_run)) as advance:
+                for mart in of_run:
+                    changes.append(_apply(connection, run.run_id, publication_id, mart))
+                    advance(1, mart.name)
             run.advance(connection, "published")
-    return Publication(publication_id, changes)
+    return Publication(publication_id, tuple(changes))
 
 
 def _require_audited(connection: database.Connection, verdict: Verdict) -> None:

@@ -87,7 +87,13 @@ def match(known: Mapping[str, list[Contract]], file: File) -> Delivery:
         for contract in versions:
             found = contract.slice(file.uri)
             if found:
-                return Delivery(file, source=name, slice=found, contract_version=contract.version)
+                return Delivery(
+                    file,
+                    source=name,
+                    slice=found,
+                    contract_version=contract.version,
+                    severity=contract.severity,
+                )
     patterns = dict.fromkeys(c.path for versions in known.values() for c in versions)
     return Delivery(file, reason=f"the path matches no contract; known are {', '.join(patterns)}")
 

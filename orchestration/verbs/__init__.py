@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from orchestration import database, settings, warehouse
+from orchestration.deliveries import Delivery
 from orchestration.errors import DeliveryRejected
 
 
@@ -23,8 +24,10 @@ def open_warehouse(
                 yield given, connection
 
 
-def say_rejected(uris: list[str]) -> None:
-    """Raise DeliveryRejected if any landed file was."""
+def say_rejected(deliveries: Iterable[Delivery]) -> None:
+    """Raise DeliveryRejected if a file was, of a source whose contract does not only warn."""
+    rejected = [d for d in deliveries if d.outcome == "rejected" and d.severity == "critical"]
+    uris = [delivery.file.uri for delivery in rejected]
     if uris:
         raise DeliveryRejected(
             f"{len(uris)} landed files were rejected: {', '.join(uris[:3])}"

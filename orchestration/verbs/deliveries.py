@@ -35,7 +35,7 @@ def replay(delivery_id: int | None, source: str | None, reason: str) -> None:
     with open_warehouse() as (given, connection):
         done = replay(given, connection, delivery_id=delivery_id, source=source, reason=reason)
         say_deliveries(done)
-        say_rejected([d.file.uri for d in done if d.outcome == "rejected"])
+        say_rejected(done)
 
 
 @click.command()

@@ -33,7 +33,7 @@ def ingest() -> None:
 
     with open_warehouse() as (given, connection):
         deliveries = ingest_and_say(given, connection)
-        say_rejected([d.file.uri for d in deliveries if d.outcome == "rejected"])
+        say_rejected(deliveries)
 
 
 @click.command()
@@ -128,4 +128,4 @@ def _run(*, demo: bool) -> None:
             console.say("run", "nothing new: nothing was changed")
         if demo:
             report.show_next(page, _NEXT)
-        say_rejected([d.file.uri for d in outcome.deliveries if d.outcome == "rejected"])
+        say_rejected(outcome.deliveries)

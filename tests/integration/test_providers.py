@@ -16,10 +16,11 @@ import zstandard
 
 from orchestration import database, plan
 from orchestration.deliveries import Delivery
-from orchestration.errors import UsageError
+from orchestration.errors import DeliveryRejected, UsageError
 from orchestration.ingest import ingest
 from orchestration.replay import quarantine, replay
 from orchestration.settings import Settings
+from orchestration.verbs import say_rejected
 from tests.flights import write
 
 CONTRACT = """
@@ -300,6 +301,21 @@ def test_limits_of_size_and_rows(
     at = "2026-01-01 10:00:00"
     land(sales, "sales/2026-01-01.csv", f"id,name,amount,at\n1,a,1,{at}\n2,b,1,{at}\n")
     assert reason in str(take(sales, connection).reason)
+
+
+@pytest.mark.parametrize("severity", ["critical", "warning"])
+def test_the_contract_says_whether_a_rejection_is_an_error(
+    sales: Settings, connection: database.Connection, severity: str
+) -> None:
+    contract(sales, custom=custom(severity=severity))
+    land(sales, "sales/2026-01-01.csv", "id\n1\n")
+    delivery = take(sales, connection)
+    assert delivery.outcome == "rejected"
+    if severity == "critical":
+        with pytest.raises(DeliveryRejected):
+            say_rejected([delivery])
+    else:
+        say_rejected([delivery])
 
 
 def test_a_decompression_bomb_stops_at_the_limit(

@@ -26,6 +26,14 @@ def test_our_own_contracts_have_no_flaw() -> None:
     assert check(PROJECT) == []
 
 
+def test_our_own_contracts_break_nothing_since_the_commit_before() -> None:
+    before = subprocess.run(
+        ["git", "rev-parse", "--verify", "HEAD~1"], cwd=PROJECT, capture_output=True
+    )
+    # A checkout of a single commit has nothing to be compared with.
+    assert check(PROJECT, "HEAD~1" if before.returncode == 0 else "HEAD") == []
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "text"),
     [
