@@ -24,9 +24,7 @@ from orchestration.load import load_group, load_stream, record_rejected
 from orchestration.receive import Alone, Refused, Source
 from orchestration.settings import Settings
 from orchestration.unique import FirstPass, SecondPass, constraints
-from orchestration.validate import Checked
-
-Takers = FirstPass | SecondPass
+from orchestration.validate import Checked, Validator
 
 
 class _Changed(Exception):
@@ -116,17 +114,18 @@ def _take_in_alone(
 def _stream(
     connection: database.Connection, source: Source, contract: Contract, delivery: Delivery
 ) -> bool:
-    delivery.sha256 = source.landing.sha256(delivery.file)
+    if delivery.sha256 is None:  # an earlier look, or an older version, has not read it yet
+        delivery.sha256 = source.landing.sha256(delivery.file)
     with opened(source.landing, delivery.file, contract) as file:
         header = file.header
     validator = source.validator(contract, header)
     limits = constraints(contract, header)
     try:
         with FirstPass(limits) as first:
-            return _pass(connection, source, delivery, validator.contract, header, first)
+            return _pass(connection, source, delivery, validator, header, first)
     except _Repeated as repeated:
         second = SecondPass(limits, repeated.suspects)
-        return _pass(connection, source, delivery, validator.contract, header, second)
+        return _pass(connection, source, delivery, validator, header, second)
 
 
 class _Repeated(Exception):
@@ -140,16 +139,15 @@ def _pass(
     connection: database.Connection,
     source: Source,
     delivery: Delivery,
-    contract: Contract,
+    validator: Validator,
     header: list[str],
-    unique: Takers,
+    unique: FirstPass | SecondPass,
 ) -> bool:
-    delivery.start_over(contract)
-    validator = source.validator(contract, header)
+    delivery.start_over(validator.contract)
     delivery.added_columns = tuple(n for n in header if n not in validator.loaded)
     assert delivery.slice is not None
     days = [delivery.slice.date]
-    with opened(source.landing, delivery.file, contract) as file:
+    with opened(source.landing, delivery.file, validator.contract) as file:
         checked = (
             (records, unique.look(validator.check(records, days)))
             for records in file.records(validator.layout)

@@ -42,6 +42,15 @@ def prepare(connection: database.Connection, versions: list[Contract]) -> None:
                 )
 
 
+def sources(connection: database.Connection) -> list[str]:
+    """The sources that have tables, by name."""
+    query = (
+        "select relname from pg_class where relnamespace = 'quarantine'::regnamespace"
+        " and relkind = 'r' order by relname"
+    )
+    return [name for (name,) in connection.execute(query)]
+
+
 def values(connection: database.Connection, source: str, column: str) -> pl.Series:
     """The texts of a column in a source's active deliveries; empty where it has none."""
     if column not in columns_of(connection, "raw", source):

@@ -53,7 +53,7 @@ def quarantine(connection: database.Connection, source: str | None) -> Held:
             {"source": source},
         ).fetchall()
         rows: list[Any] = []
-        for name in _sources(connection):
+        for name in raw.sources(connection):
             if source in (None, name):
                 query = sql.SQL(_HELD).format(
                     held=database.relation("quarantine", name), source=sql.Literal(name)
@@ -161,11 +161,3 @@ def _landed(landing: Landing, delivery_id: int, uri: str) -> File:
         kept="Nothing was changed; what was loaded of it stays.",
         todo="Have it delivered again; `make ingest` then takes it in.",
     )
-
-
-def _sources(connection: database.Connection) -> list[str]:
-    query = (
-        "select relname from pg_class where relnamespace = 'quarantine'::regnamespace"
-        " and relkind = 'r' order by relname"
-    )
-    return [name for (name,) in connection.execute(query)]

@@ -15,7 +15,7 @@ from psycopg.rows import namedtuple_row
 from rich.rule import Rule
 from rich.table import Table
 
-from orchestration import console, database
+from orchestration import console, database, raw
 from orchestration.settings import Settings
 
 _HERE = Path(__file__).parent
@@ -157,13 +157,9 @@ def write(settings: Settings, report: Report) -> Path:
 
 
 def _quarantined(connection: database.Connection, most: int = 10) -> list[Any]:
-    query = (
-        "select relname from pg_class where relnamespace = 'quarantine'::regnamespace"
-        " and relkind = 'r' order by relname"
-    )
     found: list[Any] = []
     with connection.cursor(row_factory=namedtuple_row) as cursor:
-        for (source,) in connection.execute(query).fetchall():
+        for source in raw.sources(connection):
             held = database.relation("quarantine", source).as_string(connection)
             found += cursor.execute(
                 f"select source, uri, line, raw_text, reasons from {held}"
