@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration import console, database
 from orchestration.errors import AirworthyError
-from orchestration.plan import Run
+from orchestration.runs import Run
 from orchestration.settings import Settings, exported
 
 if TYPE_CHECKING:
@@ -58,13 +58,12 @@ def build(
         AirworthyError: dbt could not start, or the run is no longer the current one.
     """
     run.require(connection, "planned", "built", "blocked", "passed")
+    query = "select selector from ops.run_nodes where run_id = %s order by unique_id"
+    selectors = [selector for (selector,) in connection.execute(query, [run.run_id])]
     arguments = ["build", "--exclude-resource-type", "unit_test"]
-    if run.is_full:
-        arguments.append("--full-refresh")
-    query = "select count(*) from ops.run_nodes where run_id = %s"
-    total = (connection.execute(query, [run.run_id]).fetchone() or [0])[0]
+    arguments += ["--indirect-selection", "empty", "--select", *selectors]
     connection.execute("delete from ops.build_results where run_id = %s", [run.run_id])
-    with console.progress("build", "models and tests", total) as advance:
+    with console.progress("build", "models and tests", len(selectors)) as advance:
         result = _invoke(settings, arguments, run.run_id, manifest, [_follow(advance)])
     if result.exception is not None:
         raise AirworthyError(

@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 
 from orchestration import console, database, marts
 from orchestration.marts import Mart
-from orchestration.plan import Run
+from orchestration.runs import Run
 from orchestration.settings import Settings, exported
 
 RUNBOOK = "runbooks/gate-blocked.md"
@@ -92,8 +92,8 @@ def _evidence(connection: database.Connection, run: Run) -> Iterator[Check]:
 
 
 def _expectations(settings: Settings, connection: database.Connection, run: Run) -> list[Check]:
-    touched = marts.touched_by_run(connection, run.run_id)
-    suites = [(mart, _suite(settings, mart)) for mart in touched]
+    of_run = marts.of_run(connection, run.run_id)
+    suites = [(mart, _suite(settings, mart)) for mart in of_run]
     broken = [suite for _, suite in suites if isinstance(suite, Check)]
     if broken:
         return broken
@@ -146,7 +146,7 @@ def _validate(
         )
         for mart, content in suites:
             assert isinstance(content, dict)
-            condition = mart.in_run(run.run_id).as_string(None)
+            condition = mart.in_run().as_string(None)
             query = f"select * from candidate.{mart.name} where {condition}"
             asset = source.add_query_asset(mart.name, query=query)
             suite = gx.ExpectationSuite(name=mart.name, expectations=content["expectations"])

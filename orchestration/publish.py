@@ -53,10 +53,9 @@ def publish(connection: database.Connection, verdict: Verdict) -> Publication:
         for mart in of_run:
             _prepare(connection, mart)
         with connection.transaction():
-            names = [database.relation("candidate", mart.name) for mart in of_run]
-            connection.execute(
-                sql.SQL("lock table {} in share mode").format(sql.SQL(", ").join(names))
-            )
+            for mart in of_run:
+                relation = database.relation("candidate", mart.name)
+                connection.execute(sql.SQL("lock table {} in share mode").format(relation))
             _require_audited(connection, verdict)
             row = connection.execute(
                 "insert into ops.publications (run_id, as_of, code_version, published_by)"
@@ -69,7 +68,7 @@ def publish(connection: database.Connection, verdict: Verdict) -> Publication:
             changes = []
             with console.progress("publish", "marts", len(of_run)) as advance:
                 for mart in of_run:
-                    changes.append(_apply(connection, run.run_id, publication_id, mart))
+                    changes.append(_apply(connection, publication_id, mart))
                     advance(1, mart.name)
             run.advance(connection, "published")
     return Publication(publication_id, tuple(changes))
@@ -175,7 +174,7 @@ def _key(connection: database.Connection, mart: Mart) -> list[str]:
     return key
 
 
-def _apply(connection: database.Connection, run_id: int, publication_id: int, mart: Mart) -> Change:
+def _apply(connection: database.Connection, publication_id: int, mart: Mart) -> Change:
     """Bring one published mart to what the candidate holds, in the run's partitions."""
     key = _key(connection, mart)
     columns = list(columns_of(connection, "candidate", mart.name))
@@ -187,7 +186,7 @@ def _apply(connection: database.Connection, run_id: int, publication_id: int, ma
         "columns": _list(columns),
         "key": _list(key),
         "publication": sql.Literal(publication_id),
-        "in_run": mart.in_run(run_id),
+        "in_run": mart.in_run(),
         "same_key": _pairs(key, "p.{0} = c.{0}", " and "),
         "same_key_as_history": _pairs(key, "p.{0} = h.{0}", " and "),
         "p_columns": _pairs(columns, "p.{0}", ", "),

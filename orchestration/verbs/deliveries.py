@@ -27,8 +27,8 @@ def quarantine(source: str | None) -> None:
 @click.option("--reason", default="mended", show_default=True, help="Why, for the audit log.")
 def replay(delivery_id: int | None, source: str | None, reason: str) -> None:
     """Load deliveries again, after a contract or a file was mended."""
+    from orchestration.narrate import say_deliveries
     from orchestration.replay import replay
-    from orchestration.run import say_deliveries
 
     if (delivery_id is None) == (source is None):
         raise click.UsageError("Name either a delivery or a source.")

@@ -42,15 +42,15 @@ def plan() -> None:
     from orchestration.run import plan_and_say
 
     with open_warehouse("run") as (given, connection):
-        plan_and_say(given, connection)
+        plan_and_say(given, connection, every_model=True)
 
 
 @click.command()
 def build() -> None:
     """Build and test the planned run's candidate with dbt."""
     from orchestration.build import build
-    from orchestration.plan import current
-    from orchestration.run import say_built
+    from orchestration.narrate import say_built
+    from orchestration.runs import current
 
     with open_warehouse("run") as (given, connection):
         built = build(given, connection, current(connection))
@@ -67,8 +67,8 @@ def build() -> None:
 def gate() -> None:
     """Judge the built candidate: dbt's evidence and the expectations."""
     from orchestration.gate import gate
-    from orchestration.plan import current
-    from orchestration.run import say_verdict
+    from orchestration.narrate import say_verdict
+    from orchestration.runs import current
 
     with open_warehouse("run") as (given, connection):
         say_verdict(gate(given, connection, current(connection)))
@@ -78,9 +78,9 @@ def gate() -> None:
 def publish() -> None:
     """Publish the audited candidate: all marts at once."""
     from orchestration.gate import recall
-    from orchestration.plan import current
+    from orchestration.narrate import say_published
     from orchestration.publish import publish
-    from orchestration.run import say_published
+    from orchestration.runs import current
 
     with open_warehouse("run") as (_, connection):
         say_published(publish(connection, recall(connection, current(connection))))

@@ -12,12 +12,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestration import database, digest, gate, marts, plan, publish, warehouse
+from orchestration import database, digest, gate, marts, plan, publish, runs, warehouse
 from orchestration.build import build, parse
 from orchestration.errors import AirworthyError, GateBlocked, WarehouseBusy
 from orchestration.ingest import ingest
 from orchestration.replay import withdraw
 from orchestration.run import Outcome, run
+from orchestration.runs import Run
 from orchestration.settings import Settings, environment_with
 from tests.conftest import PROJECT, NewWarehouse
 from tests.flights import HEADER, land_days, landed, lines_of, row, write
@@ -169,17 +170,18 @@ class TestOneRun:
             yield connection
 
     @pytest.fixture
-    def built(self, empty_warehouse: Settings, connection: database.Connection) -> plan.Run:
+    def built(self, empty_warehouse: Settings, connection: database.Connection) -> Run:
         reason = plan.due(empty_warehouse, connection)
         assert reason
-        assert reason.kind == "first"
         manifest = parse(empty_warehouse)
-        this = plan.plan(empty_warehouse, connection, reason, manifest)
+        this = plan.plan(empty_warehouse, connection, reason, manifest).run
+        assert this
+        assert this.kind == "first"
         assert build(empty_warehouse, connection, this, manifest).failed == ()
         return this
 
     def test_missing_evidence_blocks(
-        self, empty_warehouse: Settings, connection: database.Connection, built: plan.Run
+        self, empty_warehouse: Settings, connection: database.Connection, built: Run
     ) -> None:
         connection.execute(
             "delete from ops.build_results where unique_id = 'model.airworthy.dim_airports'"
@@ -197,7 +199,7 @@ class TestOneRun:
         self,
         empty_warehouse: Settings,
         connection: database.Connection,
-        built: plan.Run,
+        built: Run,
         tmp_path: Path,
         suite: str | None,
     ) -> None:
@@ -212,7 +214,7 @@ class TestOneRun:
         self,
         empty_warehouse: Settings,
         connection: database.Connection,
-        built: plan.Run,
+        built: Run,
         tmp_path: Path,
     ) -> None:
         shutil.copytree(PROJECT / "expectations", tmp_path / "expectations")
@@ -224,7 +226,7 @@ class TestOneRun:
         assert [c.subject for c in verdict.blocking] == ["great_expectations"]
 
     def test_a_candidate_that_changed_after_the_audit_is_refused(
-        self, empty_warehouse: Settings, connection: database.Connection, built: plan.Run
+        self, empty_warehouse: Settings, connection: database.Connection, built: Run
     ) -> None:
         verdict = gate.gate(empty_warehouse, connection, built)
         assert verdict.passed
@@ -234,20 +236,20 @@ class TestOneRun:
         assert digests(empty_warehouse).get("fct_flights", (0, ""))[0] == 0
 
     def test_a_superseded_run_can_neither_judge_nor_publish(
-        self, empty_warehouse: Settings, connection: database.Connection, built: plan.Run
+        self, empty_warehouse: Settings, connection: database.Connection, built: Run
     ) -> None:
         verdict = gate.gate(empty_warehouse, connection, built)
         reason = plan.due(empty_warehouse, connection)
         assert reason
-        newer = plan.plan(empty_warehouse, connection, reason, parse(empty_warehouse))
+        newer = plan.plan(empty_warehouse, connection, reason, parse(empty_warehouse)).run
         with pytest.raises(AirworthyError, match="superseded"):
             gate.gate(empty_warehouse, connection, built)
         with pytest.raises(AirworthyError, match="superseded"):
             publish.publish(connection, verdict)
-        assert plan.current(connection) == newer
+        assert runs.current(connection) == newer
 
     def test_the_database_itself_refuses_a_publication_without_a_passing_verdict(
-        self, connection: database.Connection, built: plan.Run
+        self, connection: database.Connection, built: Run
     ) -> None:
         statement = (
             "insert into ops.publications (run_id, as_of, code_version, published_by)"
@@ -268,7 +270,8 @@ class TestOneRun:
         reason = plan.due(empty_warehouse, connection)
         assert reason
         manifest = parse(empty_warehouse)
-        this = plan.plan(empty_warehouse, connection, reason, manifest)
+        this = plan.plan(empty_warehouse, connection, reason, manifest).run
+        assert this
         path = landed(empty_warehouse, "flights", DAY)
         write(path, lines_of(path)[:10])
         ingest(empty_warehouse, connection)

@@ -192,7 +192,7 @@ def test_hours_of_a_day_stand_side_by_side(
     ingest(sales, connection)
     active = connection.execute("select slice_hour from ops.active_deliveries order by 1")
     assert active.fetchall() == [(1,), (2,)]
-    assert plan._changed(connection, 0, 99, everything=False)["sales"] == {date(2026, 1, 1)}
+    assert plan._changes(connection, plan.Reason(99, ""), {}).sources["sales"] == {date(2026, 1, 1)}
 
 
 def test_the_newest_version_that_fits_is_taken(

@@ -2,14 +2,19 @@
     -- Returns a row when fewer than the share `at_least` of the values are found in `to`.
     with
 
+    children as (
+        select {{ column_name }} as value
+        from {{ model }}
+        where {{ column_name }} is not null
+    ),
+
     counted as (
         select
             count(*) as value_count,
             count(parents.{{ field }}) as found_count
-        from {{ model }} as children
+        from children
         left join {{ to }} as parents
-            on children.{{ column_name }} = parents.{{ field }}
-        where children.{{ column_name }} is not null
+            on children.value = parents.{{ field }}
     )
 
     select * from counted

@@ -16,6 +16,7 @@ local_clocks as (
         {{ to_local('departed_at', 'origin_time_zone') }} as departed_local,
         {{ to_local('arrived_at', 'destination_time_zone') }} as arrived_local
     from {{ ref('int_flights_timed') }}
+    where {{ is_in_run_partitions('flight_date', of='int_flights_timed') }}
 )
 
 select *

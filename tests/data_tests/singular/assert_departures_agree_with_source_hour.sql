@@ -8,5 +8,6 @@ select
     flights.scheduled_departure_hour_at
 from {{ ref('int_flights_timed') }} as flights
 where
-    {{ dbt.date_trunc('hour', 'flights.scheduled_departure_at') }}
+    {{ is_in_run_partitions('flights.flight_date', of='int_flights_timed') }}
+    and {{ dbt.date_trunc('hour', 'flights.scheduled_departure_at') }}
     <> flights.scheduled_departure_hour_at

@@ -6,6 +6,7 @@ staged as (
         flight_date,
         count(*) as staged_count
     from {{ ref('stg_flights__flights') }}
+    where {{ is_in_run_partitions('flight_date', of='fct_flights') }}
     group by flight_date
 ),
 
@@ -14,6 +15,7 @@ modelled as (
         flight_date,
         count(*) as modelled_count
     from {{ ref('fct_flights') }}
+    where {{ is_in_run_partitions('flight_date', of='fct_flights') }}
     group by flight_date
 )
 

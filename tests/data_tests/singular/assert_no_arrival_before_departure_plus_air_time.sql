@@ -7,5 +7,6 @@ select
     air_time_minutes
 from {{ ref('fct_flights') }}
 where
-    arrived_at
+    {{ is_in_run_partitions('flight_date', of='fct_flights') }}
+    and arrived_at
     < {{ add_minutes('departed_at', 'coalesce(air_time_minutes, 0)') }}

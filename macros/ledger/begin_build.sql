@@ -1,4 +1,4 @@
-{% macro require_run() %}
+{% macro begin_build() %}
     {%- if execute and target.name == 'prod' and flags.WHICH in ('build', 'run', 'seed') -%}
         {%- if run_query('select ops.run_id()').columns[0].values()[0] is none -%}
             {{ exceptions.raise_compiler_error(
@@ -6,5 +6,7 @@
                 ~ 'Use `make plan build`, or target dev for your own schemas.'
             ) }}
         {%- endif -%}
+        update ops.runs set build_started_at = coalesce(build_started_at, now())
+        where run_id = ops.run_id()
     {%- endif -%}
 {% endmacro %}

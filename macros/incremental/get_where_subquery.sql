@@ -1,0 +1,14 @@
+{% macro get_where_subquery(relation) -%}
+    {#- What a generic test reads: of a partitioned model only what this run rebuilt. -#}
+    {%- set conditions = ['(' ~ config.get('where') ~ ')'] if config.get('where') else [] -%}
+    {%- set tested = graph.nodes.get(model.attached_node) if execute else none -%}
+    {%- if tested and tested.config.meta.get('partition_column') and not is_full_in_run() -%}
+        {%- do conditions.append(
+            is_in_run_partitions(tested.config.meta.partition_column, of=tested.name)
+        ) -%}
+    {%- endif -%}
+    {%- if not conditions -%} {{ return(relation) }} {%- endif -%}
+    {{ return(
+        '(select * from ' ~ relation ~ ' where ' ~ (conditions | join(' and ')) ~ ') as tested'
+    ) }}
+{%- endmacro %}

@@ -1,0 +1,195 @@
+"""What a node's content depends on besides data: a fingerprint per model, seed and test.
+
+Reads the project's files and dbt's manifest; `recall` and `remember` keep the result in
+`ops.code_versions`. Comments and white space count for nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from psycopg.types.json import Jsonb
+
+from orchestration import database
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+_CODE = ("models", "macros", "seeds", "tests/data_tests", "expectations")
+# What dbt may be told about a node without any effect on its rows. `meta` counts where it says
+# how rows are partitioned.
+_NEUTRAL = {
+    "access", "docs", "freshness", "grants", "group", "meta", "packages", "persist_docs",
+    "static_analysis", "tags",
+}  # fmt: skip
+_META = ("partition_column", "partition_grain", "days_after")
+_OF_DBT = ("dbt", "dbt_postgres")
+_TOUCHES_JINJA = re.compile(r"\w[{]|[}]\w")
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """A digest, and the digest of each ingredient by its name."""
+
+    value: str
+    parts: dict[str, str]
+
+    def difference(self, before: Fingerprint | None) -> str:
+        """What changed since `before`, in words."""
+        if before is None:
+            return "it is new"
+        names = sorted(
+            {*self.parts, *before.parts},
+            key=lambda name: (name.startswith("upstream "), name),
+        )
+        changed = [n for n in names if self.parts.get(n) != before.parts.get(n)]
+        own = [n for n in changed if not n.startswith("upstream ")] or changed
+        said = ", ".join(name.removeprefix("upstream ") for name in own[:3])
+        return f"{said}{' and more' if len(own) > 3 else ''} changed"
+
+
+def code_version(project: Path) -> str:
+    """A digest of all files that decide what the marts hold and how they are audited."""
+    digest = hashlib.sha256()
+    files = [project / "dbt_project.yml"]
+    for folder in _CODE:
+        files += (project / folder).rglob("*")
+    for path in sorted(path for path in files if path.is_file()):
+        digest.update(path.relative_to(project).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def compute(manifest: Manifest, project: Path) -> dict[str, Fingerprint]:
+    """The fingerprint of every node, by unique id."""
+    found: dict[str, Fingerprint] = {}
+    variables = yaml.safe_load((project / "dbt_project.yml").read_text()).get("vars")
+
+    def visit(unique_id: str) -> Fingerprint:
+        if unique_id not in found:
+            node: Any = manifest.nodes[unique_id]
+            parts = _own_parts(manifest, project, node, variables)
+            # A test's own fingerprint says whether it is another test, not what it is run on.
+            if str(node.resource_type) != "test":
+                for parent in node.depends_on_nodes:
+                    if parent in manifest.nodes:
+                        name = manifest.nodes[parent].name
+                        parts[f"upstream {name}"] = visit(parent).value
+            found[unique_id] = Fingerprint(_digest(sorted(parts.items())), parts)
+        return found[unique_id]
+
+    for unique_id in manifest.nodes:
+        visit(unique_id)
+    return found
+
+
+def normalised(code: str) -> list[str]:
+    """The words of Jinja and SQL `code`, without comments and white space, keywords in lower case.
+
+    A word that touches a brace of Jinja is marked: `a_{{ b }}` and `a_ {{ b }}` differ.
+    """
+    from sqlglot import TokenType
+    from sqlglot.dialects.postgres import Postgres
+    from sqlglot.errors import SqlglotError
+
+    try:
+        tokens = Postgres().tokenize(code)
+    except SqlglotError:  # such as a lone quote inside Jinja's text: then every character counts
+        return [code]
+    verbatim = (TokenType.STRING, TokenType.IDENTIFIER, TokenType.VAR)
+    words: list[str] = []
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        if before is not None and before.end + 1 == token.start:
+            edge = code[before.end] + code[token.start]
+            words += ["+"] if _TOUCHES_JINJA.fullmatch(edge) else []
+        text = token.text if token.token_type in verbatim else token.text.lower()
+        words.append(f"{token.token_type.name} {text}")
+    return words
+
+
+def recall(connection: database.Connection, version: str | None) -> dict[str, Fingerprint]:
+    """The fingerprints of the code `version`, by unique id; empty if it is not known."""
+    rows = connection.execute(
+        "select unique_id, fingerprint, parts from ops.code_versions where code_version = %s",
+        [version],
+    )
+    return {unique_id: Fingerprint(value, parts) for unique_id, value, parts in rows}
+
+
+def remember(
+    connection: database.Connection, version: str, fingerprints: dict[str, Fingerprint]
+) -> None:
+    """Keep the fingerprints of the code `version`."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into ops.code_versions (code_version, unique_id, fingerprint, parts)"
+            " values (%s, %s, %s, %s) on conflict do nothing",
+            [(version, key, f.value, Jsonb(f.parts)) for key, f in fingerprints.items()],
+        )
+
+
+def _own_parts(
+    manifest: Manifest, project: Path, node: Any, variables: dict[str, Any] | None
+) -> dict[str, str]:
+    if str(node.resource_type) == "seed":
+        # dbt itself looks only at the path of seeds beyond a megabyte.
+        content = (project / node.original_file_path).read_bytes()
+        return {
+            "its content": hashlib.sha256(content).hexdigest()[:16],
+            "its configuration": _configuration(node),
+        }
+    parts = {"its SQL": _digest(normalised(node.raw_code))}
+    parts["its configuration"] = _configuration(node)
+    macros = list(_macros(manifest, node))
+    for macro in macros:
+        parts[f"macro {macro.name}"] = _digest(normalised(macro.macro_sql))
+    if any("var(" in text for text in (node.raw_code, *(m.macro_sql for m in macros))):
+        parts["a variable"] = _digest(variables)
+    return parts
+
+
+def _configuration(node: Any) -> str:
+    config = {k: v for k, v in node.config.to_dict().items() if k not in _NEUTRAL}
+    meta = {key: node.config.meta[key] for key in _META if key in node.config.meta}
+    columns: Any = None
+    if str(node.resource_type) == "model" and node.config.contract.enforced:
+        columns = [
+            (name, column.data_type, [c.to_dict() for c in column.constraints])
+            for name, column in node.columns.items()
+        ]
+        columns += [constraint.to_dict() for constraint in node.constraints]
+    arguments = getattr(getattr(node, "test_metadata", None), "kwargs", None)
+    return _digest([config, meta, columns, arguments, node.alias])
+
+
+def _macros(manifest: Manifest, node: Any) -> Iterator[Any]:
+    """The project's macros that `node` uses, directly or not; also by its way of building."""
+    waiting = list(node.depends_on.macros)
+    strategy = getattr(node.config, "incremental_strategy", None)
+    form = f"materialization_{node.config.materialized}_"
+    waiting += [
+        unique_id
+        for unique_id, macro in manifest.macros.items()
+        if macro.name == f"get_incremental_{strategy}_sql" or macro.name.startswith(form)
+    ]
+    seen: set[str] = set()
+    while waiting:
+        unique_id = waiting.pop()
+        macro = manifest.macros.get(unique_id)
+        if macro is None or unique_id in seen or macro.package_name in _OF_DBT:
+            continue
+        seen.add(unique_id)
+        yield macro
+        waiting += macro.depends_on.macros
+
+
+def _digest(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,159 @@
+"""What dbt's manifest says about the project, in the planner's nouns.
+
+Reads the manifest, writes nothing.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from orchestration.errors import UsageError
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+Dates = set[date]
+
+BUILT = ("model", "seed", "snapshot")
+GRAINS = ("day", "month")
+
+
+@dataclass(frozen=True)
+class Partitioning:
+    """How a model's rows belong to dates.
+
+    Attributes:
+        column: a date; of a month, its first.
+        grain: day or month.
+        days_after: how many days after a changed date its rows still depend on it.
+    """
+
+    column: str
+    grain: str = "day"
+    days_after: int = 0
+
+    def reached_by(self, changed: Iterable[date]) -> Dates:
+        """The first dates of the partitions that rows of the dates `changed` go into."""
+        days = {day + timedelta(n) for day in changed for n in range(self.days_after + 1)}
+        return {day.replace(day=1) for day in days} if self.grain == "month" else days
+
+    def last_date(self, first: date) -> date:
+        """The last date of the partition that starts at `first`."""
+        if self.grain == "day":
+            return first
+        return first.replace(day=monthrange(first.year, first.month)[1])
+
+    def dates_of(self, partitions: Iterable[date]) -> Dates:
+        """All dates in `partitions`, named by their first dates."""
+        return {
+            first + timedelta(n)
+            for first in partitions
+            for n in range((self.last_date(first) - first).days + 1)
+        }
+
+
+@dataclass(frozen=True)
+class Node:
+    """A model, seed, snapshot or test.
+
+    Attributes:
+        form: how dbt materialises it; for tests `test`.
+        parents: unique ids, sources among them.
+        partitioning: None where a changed date may reach any row.
+        selector: what tells dbt to build this node alone.
+        budget_seconds, budget_rows: what one run may cost; None means no limit.
+    """
+
+    unique_id: str
+    name: str
+    kind: str
+    form: str
+    schema: str
+    relation: str
+    parents: tuple[str, ...]
+    partitioning: Partitioning | None = None
+    is_mart: bool = False
+    owner: str | None = None
+    selector: str = ""
+    budget_seconds: float | None = None
+    budget_rows: int | None = None
+
+    @property
+    def is_view(self) -> bool:
+        """It holds no rows of its own."""
+        return self.form in ("view", "ephemeral")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All nodes, parents first, and the name of each source by its unique id."""
+
+    nodes: tuple[Node, ...]
+    sources: dict[str, str]
+
+
+def read(manifest: Manifest) -> Graph:
+    """The project's graph.
+
+    Raises:
+        UsageError: a model's meta cannot be understood.
+    """
+    nodes = {
+        node.unique_id: _node(node)
+        for node in manifest.nodes.values()
+        if str(node.resource_type) in (*BUILT, "test")
+    }
+    sources = {source.unique_id: source.identifier for source in manifest.sources.values()}
+    return Graph(_parents_first(nodes), sources)
+
+
+def _node(node: Any) -> Node:
+    kind, meta = str(node.resource_type), node.config.meta
+    budget = meta.get("budget", {})
+    return Node(
+        unique_id=node.unique_id,
+        name=node.name,
+        kind=kind,
+        form=kind if kind == "test" else str(node.config.materialized),
+        schema=node.schema,
+        relation=node.alias,
+        parents=tuple(node.depends_on.nodes) if kind != "seed" else (),
+        partitioning=_partitioning(node.name, meta) if kind == "model" else None,
+        is_mart=kind == "model" and node.config.schema == "candidate",
+        owner=meta.get("owner"),
+        selector="fqn:" + ".".join(node.fqn),
+        budget_seconds=budget.get("seconds"),
+        budget_rows=budget.get("rows"),
+    )
+
+
+def _partitioning(name: str, meta: dict[str, Any]) -> Partitioning | None:
+    column = meta.get("partition_column")
+    if not column:
+        return None
+    grain, days_after = meta.get("partition_grain", "day"), meta.get("days_after", 0)
+    if grain not in GRAINS or not isinstance(days_after, int) or days_after < 0:
+        raise UsageError(
+            f"{name}: partition_grain {grain!r} with days_after {days_after!r} means nothing.",
+            kept="Nothing was changed.",
+            todo=f"The grain is {' or '.join(GRAINS)}, days_after a whole number from 0 on.",
+        )
+    return Partitioning(column, grain, days_after)
+
+
+def _parents_first(nodes: dict[str, Node]) -> tuple[Node, ...]:
+    ordered: dict[str, Node] = {}
+
+    def visit(unique_id: str) -> None:
+        if unique_id in nodes and unique_id not in ordered:
+            for parent in nodes[unique_id].parents:
+                visit(parent)
+            ordered[unique_id] = nodes[unique_id]
+
+    for unique_id in sorted(nodes):
+        visit(unique_id)
+    return tuple(ordered.values())

@@ -1,0 +1,139 @@
+"""What each step says in the terminal.
+
+Writes the terminal, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.table import Table
+
+from orchestration import console
+from orchestration.build import Built
+from orchestration.deliveries import Delivery
+from orchestration.errors import GateBlocked
+from orchestration.gate import RUNBOOK, Check, Verdict
+from orchestration.plan import Plan
+from orchestration.publish import Publication
+from orchestration.reach import Work
+
+_SHOWN = 5
+
+
+def say_deliveries(deliveries: list[Delivery]) -> None:
+    by_outcome = {
+        outcome: [d for d in deliveries if d.outcome == outcome]
+        for outcome in ("loaded", "duplicate", "rejected")
+    }
+    rows = sum(delivery.rows_loaded for delivery in deliveries)
+    held = sum(delivery.rows_quarantined for delivery in deliveries)
+    if not deliveries:
+        console.say("ingest", "nothing new has landed")
+        return
+    console.say(
+        "ingest",
+        f"{len(by_outcome['loaded'])} deliveries loaded: {rows:,} rows, {held:,} quarantined",
+    )
+    for outcome in ("duplicate", "rejected"):
+        for delivery in by_outcome[outcome][:_SHOWN]:
+            console.say("", f"{outcome}: {delivery.file.uri}: {delivery.reason}")
+        more = len(by_outcome[outcome]) - _SHOWN
+        if more > 0:
+            console.say("", f"{outcome}: {more} more, listed in ops.deliveries")
+    added = sorted({name for delivery in deliveries for name in delivery.added_columns})
+    if added:
+        console.say("", f"columns that no contract knows, not loaded: {', '.join(added)}")
+    for rule, count in sum((d.warnings for d in deliveries), Counter[str]()).items():
+        console.say("", f"warning: {count:,} rows loaded although {rule}")
+
+
+def say_plan(planned: Plan) -> None:
+    """One line: which run, and why it is due."""
+    run = planned.run
+    if run is None:
+        console.say("plan", "deliveries or code are new, but no model can have changed by them")
+        return
+    anew = [w for w in planned.works if w.is_selected and w.is_full and w.node.kind != "test"]
+    sources = sorted(planned.changes.sources.items())
+    why = {
+        "first": "nothing is published yet: everything is built",
+        "code": f"code changed: {len(anew)} models and seeds are built anew",
+        "changes": "dates changed: " + ", ".join(f"{s} {len(dates)}" for s, dates in sources),
+    }
+    console.say("plan", f"run {run.run_id}, deliveries up to {run.as_of}; {why[run.kind]}")
+
+
+def show_works(works: list[Work]) -> None:
+    """Print for each model and seed what the run builds of it, and why."""
+    table = Table(box=None, padding=(0, 1), pad_edge=True)
+    for title in ("model", "builds", "why"):
+        table.add_column(title, no_wrap=title != "why")
+    for work in works:
+        if work.node.kind != "test":
+            style = None if work.is_selected else "dim"
+            table.add_row(work.node.name, _amount(work), work.why, style=style)
+    console.out.print(table)
+    tests = [work for work in works if work.node.kind == "test"]
+    selected = sum(work.is_selected for work in tests)
+    console.say("", f"{selected} of {len(tests)} tests run on them")
+
+
+def _amount(work: Work) -> str:
+    if not work.is_selected:
+        return "nothing"
+    if work.is_full or not work.node.partitioning:
+        return "everything"
+    grain = work.node.partitioning.grain
+    return f"{len(work.partitions):,} {grain}{'s' if len(work.partitions) > 1 else ''}"
+
+
+def say_built(built: Built) -> None:
+    if built.failed:
+        names = ", ".join(built.failed[:_SHOWN])
+        console.say("build", f"{len(built.failed)} of {built.nodes} failed: {names}")
+    else:
+        console.say("build", f"{built.nodes} models, seeds and tests passed")
+
+
+def say_verdict(verdict: Verdict) -> None:
+    """Say what was checked.
+
+    Raises:
+        GateBlocked: the verdict is not a pass.
+    """
+    for check in verdict.warnings:
+        console.say("gate", "warning: " + describe(check))
+    if not verdict.passed:
+        lines = [describe(check) for check in verdict.blocking[:_SHOWN]]
+        more = len(verdict.blocking) - len(lines)
+        raise GateBlocked(
+            f"The gate blocks run {verdict.run.run_id}:\n"
+            + "\n".join(f"           - {line}" for line in lines)
+            + (f"\n           and {more} more, in ops.gate_results" if more else ""),
+            kept="The published marts are untouched; the candidate stays for inspection.",
+            todo=f"See {RUNBOOK}; when the cause is mended, run `make run` again.",
+        )
+    console.say("gate", f"{len(verdict.checks)} checks, {len(verdict.warnings)} warnings: passed")
+
+
+def say_published(publication: Publication) -> None:
+    inserted, updated, deleted = (
+        sum(getattr(change, kind) for change in publication.changes)
+        for kind in ("inserted", "updated", "deleted")
+    )
+    console.say(
+        "publish",
+        f"publication {publication.publication_id}, {len(publication.changes)} marts at once:"
+        f" {inserted:,} rows inserted, {updated:,} updated, {deleted:,} deleted",
+    )
+
+
+def describe(check: Check) -> str:
+    """One line on a check that did not pass."""
+    text = f"{check.subject}: {check.name}: {check.observed}, expected {check.expected}"
+    if check.failing_rows:
+        text += f"; {check.failing_rows:,} rows"
+    if check.samples:
+        text += f", such as {', '.join(map(str, check.samples[:3]))}"
+    return text + (f" ({check.note})" if check.note else "")

@@ -1,0 +1,127 @@
+"""How far changes reach: which nodes one run builds or tests again, which of their rows, and why.
+
+Pure: decides from the graph and from what changed; reads and writes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from orchestration.graph import Dates, Graph, Node
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs between what was published last and what is there now.
+
+    Attributes:
+        sources: the dates whose active delivery changed, by the source's name.
+        every_date: all dates that any source ever delivered.
+        rewritten: why a node's code, or its lost table, asks for all of its rows, by unique id.
+        pending: the partitions that unpublished runs rebuilt, by the model's name.
+        pending_nodes: unique ids of what unpublished runs built in full.
+    """
+
+    sources: dict[str, Dates]
+    every_date: Dates
+    rewritten: dict[str, str] = field(default_factory=dict)
+    pending: dict[str, Dates] = field(default_factory=dict)
+    pending_nodes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run does about one node.
+
+    Attributes:
+        is_selected: dbt builds or tests it. A view shows changed rows without being built.
+        is_full: any of its rows may differ; otherwise only those of `partitions`.
+        partitions: first dates of the partitions whose rows may differ.
+        why: in words, also for a node that is left alone.
+    """
+
+    node: Node
+    is_selected: bool
+    is_full: bool
+    partitions: Dates
+    why: str
+
+    @property
+    def is_touched(self) -> bool:
+        """Its rows may differ from the published ones."""
+        return self.is_full or bool(self.partitions)
+
+
+@dataclass
+class _Reach:
+    dates: Dates = field(default_factory=set)
+    sources: set[str] = field(default_factory=set)
+
+
+def decide(graph: Graph, changes: Changes) -> list[Work]:
+    """What to do about every node, parents first."""
+    reached = {
+        unique_id: _Reach(set(changes.sources.get(name, ())), {name})
+        for unique_id, name in graph.sources.items()
+    }
+    done: dict[str, Work] = {}
+    replaced: set[str] = set()  # relations that dbt drops and makes again, views on them included
+    for node in graph.nodes:
+        if node.kind == "test":
+            continue
+        reach = _Reach()
+        for parent in node.parents:
+            if up := reached.get(parent):
+                reach.dates |= up.dates
+                reach.sources |= up.sources if up.dates else set()
+        work = _build(node, reach, changes, lost=not replaced.isdisjoint(node.parents))
+        done[node.unique_id] = work
+        reached[node.unique_id] = _Reach(_dates(work, changes), reach.sources)
+        if work.is_selected and (work.is_full or node.form != "incremental"):
+            replaced.add(node.unique_id)
+    tests = [_test(node, done, changes) for node in graph.nodes if node.kind == "test"]
+    return [*done.values(), *tests]
+
+
+def _build(node: Node, reach: _Reach, changes: Changes, *, lost: bool) -> Work:
+    if why := changes.rewritten.get(node.unique_id):
+        return Work(node, node.form != "ephemeral", True, set(), why)
+    if node.unique_id in changes.pending_nodes:
+        return Work(node, True, True, set(), "an unpublished run rebuilt it")
+    partitions: Dates = set()
+    if node.partitioning:
+        partitions = node.partitioning.reached_by(reach.dates)
+        partitions |= changes.pending.get(node.name, set())
+    is_full = bool(reach.dates) and not node.partitioning
+    is_touched = is_full or bool(partitions)
+    why = _because(reach) if is_touched else "nothing it reads changed"
+    if node.is_view and lost:
+        why = "a table under it is made anew"
+    elif node.is_view and is_touched:
+        why = f"a view needs no building; {why}"
+    return Work(node, lost if node.is_view else is_touched, is_full, partitions, why)
+
+
+def _because(reach: _Reach) -> str:
+    if not reach.dates:
+        return "an unpublished run rebuilt these partitions"
+    return f"{' and '.join(sorted(reach.sources))} changed"
+
+
+def _dates(work: Work, changes: Changes) -> Dates:
+    """The dates at which rows of `work` may be new to its children."""
+    if work.is_full:
+        return changes.every_date
+    return work.node.partitioning.dates_of(work.partitions) if work.node.partitioning else set()
+
+
+def _test(node: Node, done: dict[str, Work], changes: Changes) -> Work:
+    if why := changes.rewritten.get(node.unique_id):
+        return Work(node, True, True, set(), why)
+    touched = [
+        done[parent] for parent in node.parents if parent in done and done[parent].is_touched
+    ]
+    is_full = any(work.is_full for work in touched)
+    names = ", ".join(work.node.name for work in touched)
+    why = f"{names} changed" if touched else "nothing it reads changed"
+    return Work(node, bool(touched), is_full, set(), why)

@@ -1,0 +1,69 @@
+"""A run in the ledger: from pinned inputs to one publication, or to nothing.
+
+Reads and writes `ops.runs`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from orchestration import database
+from orchestration.errors import AirworthyError
+
+
+@dataclass(frozen=True)
+class Run:
+    """One planned run: the handle that every later step needs.
+
+    Attributes:
+        kind: first (nothing is published yet), code (it changed) or changes (deliveries did).
+        as_of: the newest delivery the run may read.
+    """
+
+    run_id: int
+    token: UUID
+    kind: str
+    as_of: int
+    code_version: str
+
+    def require(self, connection: database.Connection, *states: str) -> None:
+        """Raise unless this run is still the current one and in one of `states`."""
+        query = "select state from ops.runs where run_id = %s and token = %s"
+        row = connection.execute(query, [self.run_id, self.token]).fetchone()
+        if row is None or row[0] not in states:
+            raise AirworthyError(
+                f"Run {self.run_id} is {row[0] if row else 'unknown'}, not {' or '.join(states)}.",
+                kept="Nothing was changed.",
+                todo="Run `make run`; it plans anew from what is there.",
+            )
+
+    def advance(self, connection: database.Connection, state: str) -> None:
+        """Note that the run reached `state`; a superseded run can reach none."""
+        done = connection.execute(
+            "update ops.runs set state = %s,"
+            " finished_at = case when %s in ('blocked', 'published', 'skipped') then now() end"
+            " where run_id = %s and token = %s and state not in ('superseded', 'published')",
+            [state, state, self.run_id, self.token],
+        )
+        if done.rowcount != 1:
+            self.require(connection, "planned", "built", "passed", "blocked")
+
+
+def current(connection: database.Connection) -> Run:
+    """The newest run that is not finished.
+
+    Raises:
+        AirworthyError: there is none.
+    """
+    row = connection.execute(
+        "select run_id, token, kind, as_of, code_version from ops.runs"
+        " where state in ('planned', 'built', 'passed') order by run_id desc limit 1"
+    ).fetchone()
+    if row is None:
+        raise AirworthyError(
+            "There is no unfinished run.",
+            kept="Nothing was changed.",
+            todo="Run `make plan` first, or `make run` for all steps.",
+        )
+    return Run(*row)
