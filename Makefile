@@ -117,6 +117,15 @@ withdraw: setup ## Take a delivery out: DELIVERY=<n> REASON=...
 contracts: setup ## Check all contracts, with line [AGAINST=<git revision>]
 	@$(RUN) contracts $(if $(AGAINST),--against "$$AGAINST")
 
+##@ Models
+
+.PHONY: docs state
+docs: setup ## Build the documentation of all models as one page
+	@$(RUN) docs
+
+state: setup ## Write what dbt build --select state:modified+ --defer compares with
+	@$(RUN) state
+
 ##@ Quality
 
 .PHONY: test lint bench

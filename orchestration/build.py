@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestration import console, database
@@ -26,10 +27,17 @@ _GOOD = ("success", "pass", "warn", "no-op")
 
 @dataclass(frozen=True)
 class Built:
-    """What dbt did: how many nodes it ran, and the names of those that failed or were skipped."""
+    """What dbt did.
+
+    Attributes:
+        nodes: how many models, seeds and tests it ran.
+        failed: the names of those that failed or were skipped.
+        over_budget: a sentence on each model that took more time or rows than its yml allows.
+    """
 
     nodes: int
     failed: tuple[str, ...]
+    over_budget: tuple[str, ...] = ()
 
 
 def parse(settings: Settings) -> Manifest:
@@ -75,7 +83,39 @@ def build(
     results: Iterable[Any] = getattr(result.result, "results", ())
     outcomes = [(item.node.name, str(item.status)) for item in results]
     failed = tuple(name for name, status in outcomes if status not in _GOOD)
-    return Built(len(outcomes), failed)
+    return Built(len(outcomes), failed, _over_budget(connection, run))
+
+
+def _over_budget(connection: database.Connection, run: Run) -> tuple[str, ...]:
+    rows = connection.execute(
+        "select name, seconds, budget_seconds, rows_affected, budget_rows"
+        " from ops.budget_breaches where run_id = %s order by seconds desc",
+        [run.run_id],
+    )
+    return tuple(
+        f"{name} took {seconds:,} s for {rows:,} rows; its budget is {most:,} s"
+        + (f" and {most_rows:,} rows" if most_rows else "")
+        for name, seconds, most, rows, most_rows in rows
+    )
+
+
+def document(settings: Settings) -> Path:
+    """dbt's documentation of the project as one page that needs no server; its path.
+
+    Raises:
+        AirworthyError: the project does not compile.
+    """
+    result = _invoke(settings, ["docs", "generate", "--static", "--write-json"], run_id=None)
+    if not result.success:
+        raise AirworthyError(
+            f"dbt cannot document the project: {result.exception or 'a model does not compile'}",
+            kept="The page that was there is still there.",
+            todo=f"See {settings.var / 'logs/dbt.log'}.",
+        )
+    page = settings.var / "docs/index.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    (settings.var / "dbt/static_index.html").replace(page)
+    return page
 
 
 def environment(settings: Settings, run_id: int | None) -> dict[str, str]:
@@ -108,7 +148,8 @@ def _invoke(
 
     runner = dbtRunner(manifest=manifest, callbacks=callbacks or [])
     common = [
-        "--target", "prod", "--quiet", "--no-write-json",
+        "--target", "prod", "--quiet",
+        *([] if "--write-json" in arguments else ["--no-write-json"]),
         "--project-dir", str(settings.project), "--profiles-dir", str(settings.project),
         "--target-path", str(settings.var / "dbt"), "--log-path", str(settings.var / "logs"),
     ]  # fmt: skip

@@ -7,7 +7,9 @@ import logging
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from orchestration.errors import AirworthyError
 
@@ -21,6 +23,12 @@ def say(step: str, text: str) -> None:
     """One line of the run: which step, and what it did."""
     out.print(f"[bold cyan]{step:>8}[/]  ", end="")
     out.print(text, markup=False)  # file names and values may look like markup
+
+
+def show(table: Table) -> None:
+    """A table as wide as it is: a narrow terminal wraps lines rather than losing figures."""
+    needed = Measurement.get(out, out.options.update(max_width=500), table).maximum
+    out.print(table, width=max(out.width, needed), soft_wrap=False, crop=False)
 
 
 @contextlib.contextmanager

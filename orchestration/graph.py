@@ -124,7 +124,7 @@ def _node(node: Any) -> Node:
         parents=tuple(node.depends_on.nodes) if kind != "seed" else (),
         partitioning=_partitioning(node.name, meta) if kind == "model" else None,
         is_mart=kind == "model" and node.config.schema == "candidate",
-        owner=meta.get("owner"),
+        owner=getattr(node.config, "group", None),
         selector="fqn:" + ".".join(node.fqn),
         budget_seconds=budget.get("seconds"),
         budget_rows=budget.get("rows"),

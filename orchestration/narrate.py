@@ -68,12 +68,12 @@ def show_works(works: list[Work]) -> None:
     """Print for each model and seed what the run builds of it, and why."""
     table = Table(box=None, padding=(0, 1), pad_edge=True)
     for title in ("model", "builds", "why"):
-        table.add_column(title, no_wrap=title != "why")
+        table.add_column(title, no_wrap=True)
     for work in works:
         if work.node.kind != "test":
             style = None if work.is_selected else "dim"
             table.add_row(work.node.name, _amount(work), work.why, style=style)
-    console.out.print(table)
+    console.show(table)
     tests = [work for work in works if work.node.kind == "test"]
     selected = sum(work.is_selected for work in tests)
     console.say("", f"{selected} of {len(tests)} tests run on them")
@@ -94,6 +94,8 @@ def say_built(built: Built) -> None:
         console.say("build", f"{len(built.failed)} of {built.nodes} failed: {names}")
     else:
         console.say("build", f"{built.nodes} models, seeds and tests passed")
+    for sentence in built.over_budget:
+        console.say("", f"warning: {sentence}")
 
 
 def say_verdict(verdict: Verdict) -> None:

@@ -88,12 +88,14 @@ def _create(connection: database.Connection, source: str, columns: dict[str, str
         sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind))
         for name, kind in columns.items()
     ]
-    # Rows of one delivery lie side by side: a block-range index finds them at next to no cost.
+    # Rows of one delivery, and of one date, lie side by side: block-range indexes find them at
+    # next to no cost.
     connection.execute(
         sql.SQL(
             "create table {raw} ({columns}, _delivery_id bigint not null,"
             " _slice_date date not null, _line bigint not null);"
-            "create index on {raw} using brin (_delivery_id) with (pages_per_range = 8);"
+            "create index on {raw} using brin (_delivery_id, _slice_date)"
+            " with (pages_per_range = 8, autosummarize = on);"
             "create table {held} (delivery_id bigint not null, line bigint not null,"
             " raw_text text not null, reasons text[] not null, primary key (delivery_id, line))"
         ).format(

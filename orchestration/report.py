@@ -42,6 +42,18 @@ _QUERIES = {
         using (run_id, unique_id)
         where nodes.run_id = %(run_id)s group by 1 order by 1
     """,
+    "built": """
+        select
+            nodes.*,
+            results.seconds,
+            nullif(results.rows_affected, -1) as rows,
+            breaches.run_id is not null as is_over_budget
+        from ops.run_nodes as nodes
+        inner join ops.build_results as results using (run_id, unique_id)
+        left join ops.budget_breaches as breaches using (run_id, name)
+        where nodes.run_id = %(run_id)s and nodes.resource_type <> 'test'
+        order by results.seconds desc
+    """,
     "gate": """
         select
             subject,
@@ -75,6 +87,7 @@ class Report:
     quarantined: list[Any]
     rejected: list[Any]
     evidence: list[Any]
+    built: list[Any]
     gate: list[Any]
     checks: list[Any]
     published: list[Any]
@@ -112,7 +125,7 @@ def show(report: Report) -> None:
         Rule(f"[bold]Publication {p.publication_id}[/] at {p.published_at:%H:%M:%S} UTC")
     )
     console.out.print()
-    console.out.print(_arrived_table(report))
+    console.show(_arrived_table(report))
     for row in report.quarantined:
         console.out.print("  [yellow]quarantined[/] ", end="")
         console.out.print(f"{row.uri}, line {row.line}: {'; '.join(row.reasons)}", markup=False)
@@ -120,7 +133,10 @@ def show(report: Report) -> None:
         console.out.print("  [red]rejected[/] ", end="")
         console.out.print(f"{row.uri}: {row.reason}", markup=False)
     console.out.print()
-    console.out.print(_published_table(report))
+    console.show(_published_table(report))
+    for row in report.built:
+        if row.is_over_budget:
+            console.out.print(f"  [yellow]over budget[/] {row.name}: {row.seconds} s")
     console.out.print()
     for title, sentence in report.findings:
         console.out.print(f"  [bold]{title}.[/] {sentence}")

@@ -44,7 +44,7 @@ def land(settings: Settings) -> int:
     missing = [(path, content) for path, content in files if not path.exists()]
     with console.progress("land", "writing daily files", len(missing)) as advance:
         for path, content in missing:
-            _write(path, content)
+            write(path, content)
             advance(1, path.name)
     return len(missing)
 
@@ -77,7 +77,8 @@ def _daily(
         yield path, header + b"".join(rows)
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Write a landed file in one go, gzipped by its name, with a time long past."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".gz":
         content = gzip.compress(content, compresslevel=6, mtime=0)

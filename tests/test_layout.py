@@ -14,6 +14,11 @@ from tests.conftest import PROJECT
 
 MODELS = sorted((PROJECT / "models").rglob("*.sql"))
 MARTS = [path for path in MODELS if "marts" in path.parts]
+GROUPS = {
+    group["name"]
+    for group in yaml.safe_load((PROJECT / "models/_groups.yml").read_text())["groups"]
+    if group["owner"]["email"]
+}
 TRACKED = [
     PROJECT / name
     for name in subprocess.run(
@@ -37,6 +42,34 @@ def test_every_model_has_its_yml_and_says_what_a_row_is(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_every_model_has_a_budget_and_describes_its_columns(path: Path) -> None:
+    model = properties(path)
+    config = model["config"]
+    assert isinstance(config, dict)
+    budget = config["meta"]["budget"]
+    assert budget["seconds"] > 0
+    assert ("rows" in budget) == (path in MARTS)
+    columns = model["columns"]
+    assert isinstance(columns, list)
+    assert all(column["description"] for column in columns)
+
+
+def test_every_source_says_how_fresh_it_is() -> None:
+    for contract in (PROJECT / "contracts").glob("*.yml"):
+        name = contract.stem
+        path = PROJECT / f"models/staging/{name}/_{name}__sources.yml"
+        (source,) = yaml.safe_load(path.read_text())["sources"]
+        assert source["config"]["freshness"]["warn_after"]["count"]
+        assert f"'{name}'" in source["config"]["loaded_at_query"]
+
+
+def test_every_mart_that_people_look_at_is_in_an_exposure() -> None:
+    texts = [path.read_text() for path in (PROJECT / "models/exposures").glob("*.yml")]
+    seen = {path.stem for path in MARTS if any(f"ref('{path.stem}')" in text for text in texts)}
+    assert {path.stem for path in MARTS if path.stem.startswith("agg_")} <= seen
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_prefix_matches_folder_and_only_staging_reads_sources(path: Path) -> None:
     folder = path.relative_to(PROJECT / "models").parts[0]
     prefixes = {"staging": ("stg_",), "intermediate": ("int_",), "marts": ("fct_", "dim_", "agg_")}
@@ -48,6 +81,7 @@ def test_prefix_matches_folder_and_only_staging_reads_sources(path: Path) -> Non
 def test_models_hold_no_engine_specific_sql(path: Path) -> None:
     found = re.findall(
         r"::\w+|\bat time zone\b|\binterval\b|\bilike\b|\bfilter\s*\(|\bdistinct on\b"
+        r"|\blateral\b|\boffset 0\b|\bisodow\b|\bgenerate_series\b|\bmaterialized\s*\("
         r"|\bmake_(?:date|timestamp|interval)\b|\bto_(?:char|timestamp|date)\(",
         path.read_text(),
         flags=re.IGNORECASE,
@@ -64,7 +98,7 @@ def test_every_mart_has_suite_owner_key_and_described_columns(path: Path) -> Non
     model = properties(path)
     config = model["config"]
     assert isinstance(config, dict)
-    assert config["meta"]["owner"]
+    assert config["group"] in GROUPS
     assert "primary_key" in path.with_suffix(".yml").read_text()
     columns = model["columns"]
     assert isinstance(columns, list)

@@ -1,6 +1,6 @@
 {% macro begin_build() %}
     {%- if execute and target.name == 'prod' and flags.WHICH in ('build', 'run', 'seed') -%}
-        {%- if run_query('select ops.run_id()').columns[0].values()[0] is none -%}
+        {%- if find_run_id() is none -%}
             {{ exceptions.raise_compiler_error(
                 'Target prod builds the candidate of one run of the ledger, and this is no run. '
                 ~ 'Use `make plan build`, or target dev for your own schemas.'

@@ -1,5 +1,5 @@
 {% macro record_build_results(results) %}
-    {%- if execute and target.name == 'prod' and results -%}
+    {%- if execute and target.name == 'prod' and results and find_run_id() -%}
         insert into ops.build_results
             (run_id, unique_id, status, rows_affected, failures, seconds, message)
         values

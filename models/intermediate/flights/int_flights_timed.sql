@@ -22,14 +22,28 @@ located as (
 
 departures_scheduled as (
     select
-        *,
-        {{ to_utc(
-            add_minutes(
-                'flight_date', clock_to_minutes('scheduled_departure_clock')
-            ),
-            'origin_time_zone'
-        ) }} as scheduled_departure_at
+        located.*,
+        departures.scheduled_departure_at
     from located
+    {{ compute_once('departures', 'scheduled_departure_at', to_utc(
+        add_minutes(
+            'located.flight_date',
+            clock_to_minutes('located.scheduled_departure_clock')
+        ),
+        'located.origin_time_zone'
+    )) }}
+),
+
+arrivals_scheduled as (
+    select
+        departures_scheduled.*,
+        arrivals.scheduled_arrival_at
+    from departures_scheduled
+    {{ compute_once('arrivals', 'scheduled_arrival_at', next_local_clock(
+        'departures_scheduled.scheduled_departure_at',
+        'departures_scheduled.scheduled_arrival_clock',
+        'departures_scheduled.destination_time_zone'
+    )) }}
 ),
 
 -- Delays are the truth: the clocks follow from them, but for one hour a year.
@@ -38,18 +52,7 @@ departures_timed as (
         *,
         {{ add_minutes('scheduled_departure_at', 'departure_delay_minutes') }}
             as departed_at
-    from departures_scheduled
-),
-
-arrivals_scheduled as (
-    select
-        *,
-        {{ next_local_clock(
-            'scheduled_departure_at',
-            'scheduled_arrival_clock',
-            'destination_time_zone'
-        ) }} as scheduled_arrival_at
-    from departures_timed
+    from arrivals_scheduled
 ),
 
 -- A diverted flight has no arrival delay; where it did arrive, the clock says.
@@ -66,7 +69,7 @@ arrivals_timed as (
                     'departed_at', 'arrival_clock', 'destination_time_zone'
                 ) }}
         end as arrived_at
-    from arrivals_scheduled
+    from departures_timed
 )
 
 select * from arrivals_timed

@@ -42,3 +42,24 @@ as $$
     ) as merged
     order by 1
 $$;
+
+-- dbt's manifest of each version of the code, gzipped: what `dbt --state` compares with.
+create table ops.code_manifests (
+    code_version text primary key,
+    manifest bytea not null
+);
+
+-- What took longer, or held more rows, than its budget allows. Warned about, never in the way.
+create view ops.budget_breaches as
+select
+    run_id,
+    nodes.name,
+    results.seconds,
+    nodes.budget_seconds,
+    results.rows_affected,
+    nodes.budget_rows
+from ops.run_nodes as nodes
+inner join ops.build_results as results using (run_id, unique_id)
+where
+    results.seconds > nodes.budget_seconds
+    or results.rows_affected > nodes.budget_rows;
