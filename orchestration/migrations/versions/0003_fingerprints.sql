@@ -63,3 +63,17 @@ inner join ops.build_results as results using (run_id, unique_id)
 where
     results.seconds > nodes.budget_seconds
     or results.rows_affected > nodes.budget_rows;
+
+-- Raw rows are found by date as well; tables made from now on have this index from the start.
+do $$
+declare
+    source name;
+begin
+    for source in
+        select relname from pg_class where relnamespace = 'raw'::regnamespace and relkind = 'r'
+    loop
+        execute 'create index on raw.' || quote_ident(source) || ' using brin'
+            || ' (_delivery_id, _slice_date) with (pages_per_range = 8, autosummarize = on)';
+    end loop;
+end
+$$;
