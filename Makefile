@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export DO_NOT_TRACK := 1
 # Company networks have certificates of their own, known to the system only.
 export UV_SYSTEM_CERTS := 1
-export SQL SOURCE DELIVERY REASON AGAINST
+export SQL SOURCE DELIVERY REASON AGAINST PUBLICATION TO
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -116,6 +116,24 @@ withdraw: setup ## Take a delivery out: DELIVERY=<n> REASON=...
 
 contracts: setup ## Check all contracts, with line [AGAINST=<git revision>]
 	@$(RUN) contracts $(if $(AGAINST),--against "$$AGAINST")
+
+##@ Publications
+
+.PHONY: history diff rollback resume gc
+history: setup ## What was published when, from which inputs and code, by whom
+	@$(RUN) history
+
+diff: setup ## Rows that the coming publication changes, old beside new [PUBLICATION=<n>]
+	@$(RUN) diff $(if $(PUBLICATION),--publication "$$PUBLICATION")
+
+rollback: setup ## Back to a retained publication, and hold: REASON=... [TO=<n>]
+	@$(RUN) rollback $(if $(TO),--to "$$TO") $(if $(REASON),--reason "$$REASON")
+
+resume: setup ## Lift the hold: REASON=...
+	@$(RUN) resume $(if $(REASON),--reason "$$REASON")
+
+gc: setup ## Forget what no retained publication needs
+	@$(RUN) gc
 
 ##@ Models
 

@@ -139,7 +139,8 @@ def _by_hand(settings: Settings) -> float:
             connection.execute(f"drop schema {schema} cascade; create schema {schema}")
         started = perf_counter()
         for node, path in zip(nodes, paths, strict=True):
-            connection.execute(path.read_text(encoding="utf-8"))
+            statements = path.read_text(encoding="utf-8").replace("__dbt_tmp", "")
+            connection.execute(statements)
             for name, definition in indexes:
                 if name == node.name:
                     connection.execute(definition)

@@ -1,6 +1,7 @@
 """Every error that a user can meet, and the exit code it ends with.
 
     AirworthyError            1   anything not listed below
+    ├── PublishingHeld        1   somebody rolled back and nobody has resumed
     ├── UsageError            2   a setting, argument, contract or suite is wrong
     ├── GateBlocked           3   the verdict is not a pass; nothing was published
     ├── DeliveryRejected      4   at least one landed file was rejected; it is kept
@@ -29,6 +30,10 @@ class AirworthyError(Exception):
 
 class UsageError(AirworthyError):
     exit_code = 2
+
+
+class PublishingHeld(AirworthyError):
+    """The run passed; a hold keeps it from being published."""
 
 
 class GateBlocked(AirworthyError):

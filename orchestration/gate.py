@@ -146,8 +146,7 @@ def _validate(
         )
         for mart, content in suites:
             assert isinstance(content, dict)
-            condition = mart.in_run().as_string(None)
-            query = f"select * from candidate.{mart.name} where {condition}"
+            query = f"select * from candidate.{mart.name} where {mart.condition}"
             asset = source.add_query_asset(mart.name, query=query)
             suite = gx.ExpectationSuite(name=mart.name, expectations=content["expectations"])
             batch = asset.add_batch_definition("run").get_batch()

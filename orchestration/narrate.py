@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from rich.table import Table
-
 from orchestration import console
 from orchestration.build import Built
 from orchestration.deliveries import Delivery
@@ -16,7 +14,7 @@ from orchestration.errors import GateBlocked
 from orchestration.gate import RUNBOOK, Check, Verdict
 from orchestration.plan import Plan
 from orchestration.publish import Publication
-from orchestration.reach import Work
+from orchestration.rollback import Hold
 
 _SHOWN = 5
 
@@ -64,30 +62,6 @@ def say_plan(planned: Plan) -> None:
     console.say("plan", f"run {run.run_id}, deliveries up to {run.as_of}; {why[run.kind]}")
 
 
-def show_works(works: list[Work]) -> None:
-    """Print for each model and seed what the run builds of it, and why."""
-    table = Table(box=None, padding=(0, 1), pad_edge=True)
-    for title in ("model", "builds", "why"):
-        table.add_column(title, no_wrap=True)
-    for work in works:
-        if work.node.kind != "test":
-            style = None if work.is_selected else "dim"
-            table.add_row(work.node.name, _amount(work), work.why, style=style)
-    console.show(table)
-    tests = [work for work in works if work.node.kind == "test"]
-    selected = sum(work.is_selected for work in tests)
-    console.say("", f"{selected} of {len(tests)} tests run on them")
-
-
-def _amount(work: Work) -> str:
-    if not work.is_selected:
-        return "nothing"
-    if work.is_full or not work.node.partitioning:
-        return "everything"
-    grain = work.node.partitioning.grain
-    return f"{len(work.partitions):,} {grain}{'s' if len(work.partitions) > 1 else ''}"
-
-
 def say_built(built: Built) -> None:
     if built.failed:
         names = ", ".join(built.failed[:_SHOWN])
@@ -129,6 +103,13 @@ def say_published(publication: Publication) -> None:
         f"publication {publication.publication_id}, {len(publication.changes)} marts at once:"
         f" {inserted:,} rows inserted, {updated:,} updated, {deleted:,} deleted",
     )
+
+
+def say_held(hold: Hold) -> None:
+    console.say(
+        "publish", f"held since {hold.set_at:%Y-%m-%d %H:%M} by {hold.set_by}: {hold.reason}"
+    )
+    console.say("", "the candidate passed and waits; `make resume REASON=...` lifts the hold")
 
 
 def describe(check: Check) -> str:

@@ -61,15 +61,17 @@ def due(settings: Settings, connection: database.Connection) -> Reason | None:
     if as_of == 0:
         return None
     version = fingerprints.code_version(settings.project)
+    # While publishing is held, a run that passed is as far as one can come.
     last = connection.execute(
-        "select as_of, code_version, state in ('published', 'skipped') from ops.runs"
-        " where state in ('published', 'skipped') or build_started_at is not null"
+        "select as_of, code_version, state in ('published', 'skipped') or state = 'passed' and"
+        " exists (select from ops.holds where lifted_at is null)"
+        " from ops.runs where state in ('published', 'skipped') or build_started_at is not null"
         " order by run_id desc limit 1"
     ).fetchone()
     if last == (as_of, version, True):
         return None
     published = connection.execute(
-        "select run_id, as_of, code_version from ops.publications"
+        "select base_run_id, as_of, code_version from ops.publications"
         " order by publication_id desc limit 1"
     ).fetchone()
     return Reason(as_of, version, *(published or ()))

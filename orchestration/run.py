@@ -16,15 +16,17 @@ from orchestration.ingest import ingest
 from orchestration.narrate import (
     say_built,
     say_deliveries,
+    say_held,
     say_plan,
     say_published,
     say_verdict,
-    show_works,
 )
 from orchestration.plan import due, plan
 from orchestration.publish import Publication, publish
+from orchestration.rollback import active_hold
 from orchestration.runs import Run
 from orchestration.settings import Settings
+from orchestration.show import show_works
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -54,6 +56,9 @@ def run(settings: Settings, connection: database.Connection) -> Outcome:
         say_built(build(settings, connection, this, manifest))
         verdict = gate(settings, connection, this)
         say_verdict(verdict)
+        if hold := active_hold(connection):
+            say_held(hold)
+            return Outcome(deliveries, None)
         publication = publish(connection, verdict)
         say_published(publication)
         return Outcome(deliveries, publication)

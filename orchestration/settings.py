@@ -33,6 +33,8 @@ class Settings:
         runner: what runs the steps: shell, airflow or prefect.
         threads: how many models dbt builds at once.
         settle_seconds: how long a local file must lie unchanged before it is read.
+        retain_publications, retain_days: how many publications, and how old ones, one can go back
+            to; the rule that keeps more wins.
         token_key, token_key_file: the key that restricted columns are tokenised with.
     """
 
@@ -45,6 +47,8 @@ class Settings:
     runner: str
     threads: int
     settle_seconds: int
+    retain_publications: int
+    retain_days: int
     token_key: str | None = field(repr=False)
     token_key_file: Path | None
 
@@ -69,6 +73,10 @@ def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) 
         runner=env.get("RUNNER", "shell"),
         threads=_whole_number(env, "DBT_THREADS", low=1, high=64, otherwise=4),
         settle_seconds=_whole_number(env, "SETTLE_SECONDS", low=0, high=3600, otherwise=3),
+        retain_publications=_whole_number(
+            env, "RETAIN_PUBLICATIONS", low=1, high=100_000, otherwise=50
+        ),
+        retain_days=_whole_number(env, "RETAIN_DAYS", low=0, high=36_500, otherwise=30),
         token_key=env.get("TOKEN_KEY"),
         token_key_file=Path(env["TOKEN_KEY_FILE"]) if "TOKEN_KEY_FILE" in env else None,
     )

@@ -11,3 +11,4 @@ select format(
     round(100 * foggy, 1), round(foggy / clear, 1), round(100 * clear, 1)
 )
 from shares
+where foggy is not null and clear > 0

@@ -62,7 +62,7 @@ def test_a_rejected_file_ends_with_4_after_all_others_were_published(
     write(Path(empty_warehouse.landing_url) / "readme.txt", ["hello"])
     done = call(empty_warehouse, "run")
     assert done.returncode == 4, done.stderr
-    assert "publication 1, 6 marts at once" in done.stdout
+    assert "publication 1, 11 marts at once" in done.stdout
     assert "readme.txt" in done.stderr
     page = (empty_warehouse.var / "reports/publication-1.html").read_text()
     assert "readme.txt" in page

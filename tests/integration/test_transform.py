@@ -15,10 +15,10 @@ import pytest
 from orchestration import database, warehouse
 from orchestration.build import document, environment, parse
 from orchestration.errors import GateBlocked
-from orchestration.narrate import show_works
 from orchestration.plan import due, plan
 from orchestration.run import Outcome, run
 from orchestration.settings import Settings, environment_with
+from orchestration.show import show_works
 from orchestration.state import write as write_state
 from tests.conftest import PROJECT
 from tests.flights import HEADER, land_days, landed, lines_of, row, write

@@ -1,0 +1,72 @@
+"""Tables for the terminal: what a plan builds, what was published, which rows differ.
+
+Writes the terminal, nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from orchestration import console
+from orchestration.history import Difference
+from orchestration.reach import Work
+
+
+def show_works(works: list[Work]) -> None:
+    """Print for each model and seed what the run builds of it, and why."""
+    table = Table(box=None, padding=(0, 1), pad_edge=True)
+    for title in ("model", "builds", "why"):
+        table.add_column(title, no_wrap=True)
+    for work in works:
+        if work.node.kind != "test":
+            style = None if work.is_selected else "dim"
+            table.add_row(work.node.name, _amount(work), work.why, style=style)
+    console.show(table)
+    tests = [work for work in works if work.node.kind == "test"]
+    selected = sum(work.is_selected for work in tests)
+    console.say("", f"{selected} of {len(tests)} tests run on them")
+
+
+def _amount(work: Work) -> str:
+    if not work.is_selected:
+        return "nothing"
+    if work.is_full or not work.node.partitioning:
+        return "everything"
+    grain = work.node.partitioning.grain
+    return f"{len(work.partitions):,} {grain}{'s' if len(work.partitions) > 1 else ''}"
+
+
+def show_publications(publications: list[Any]) -> None:
+    """Print one line per publication, newest first."""
+    table = Table(box=None, padding=(0, 1), pad_edge=True)
+    for title in ("publication", "published at (UTC)", "by", "why"):
+        table.add_column(title, no_wrap=True)
+    for title in ("deliveries up to", "code", "inserted", "updated", "deleted"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in publications:
+        why = f"back to {row.restores}" if row.restores else row.kind
+        counts = (f"{count or 0:,}" for count in (row.inserted, row.updated, row.deleted))
+        table.add_row(
+            str(row.publication_id), f"{row.published_at:%Y-%m-%d %H:%M:%S}", row.published_by, why,
+            str(row.as_of), row.code_version, *counts, style=None if row.is_retained else "dim",
+        )  # fmt: skip
+    console.show(table)
+
+
+def show_difference(difference: Difference) -> None:
+    """Print how many rows of a mart differ, and some of them: old beside new."""
+    counts = ", ".join(
+        f"{count:,} {change}s" for change, count in sorted(difference.counts.items())
+    )
+    console.say("diff", f"{difference.mart}: {counts}")
+    for change, before, after in difference.rows:
+        changed = [n for n in after or before if before.get(n) != after.get(n) and n[0] != "_"]
+        same = [n for n in after if before.get(n) == after.get(n) and n[0] != "_"][:4]
+        where = ", ".join(f"{name} {after[name]}" for name in same)
+        console.out.print(f"    [bold]{change}[/] ", end="")
+        console.out.print(where, markup=False)
+        for name in changed:
+            old, new = before.get(name, "-"), after.get(name, "-")
+            console.out.print(f"        {name}: {old} -> {new}", markup=False)

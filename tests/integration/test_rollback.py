@@ -1,0 +1,170 @@
+"""Back to a retained publication and on again; what is kept for it, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from orchestration import database, digest, history, retention, warehouse
+from orchestration.errors import PublishingHeld, UsageError
+from orchestration.gate import recall
+from orchestration.publish import publish
+from orchestration.replay import withdraw
+from orchestration.rollback import active_hold, resume, roll_back
+from orchestration.run import Outcome, run
+from orchestration.runs import current
+from orchestration.settings import Settings
+from tests.flights import land_days, landed, lines_of, write
+
+DAY = date(2013, 3, 9)
+
+
+def go(given: Settings) -> Outcome:
+    with warehouse.ready(given) as connection:
+        return run(given, connection)
+
+
+def digests(connection: database.Connection) -> dict[str, tuple[int, str]]:
+    return {d.mart: (d.rows, d.value) for d in digest.published(connection)}
+
+
+@pytest.fixture
+def connection(empty_warehouse: Settings) -> Iterator[database.Connection]:
+    with database.connect(empty_warehouse) as opened:
+        yield opened
+
+
+class TestThreePublications:
+    """A day; a second one; the first one corrected: a row changed, one gone, one new."""
+
+    @pytest.fixture
+    def states(
+        self, empty_warehouse: Settings, connection: database.Connection
+    ) -> dict[int, dict[str, tuple[int, str]]]:
+        states = {}
+        path = landed(empty_warehouse, "flights", DAY)
+        for number in (1, 2, 3):
+            land_days(empty_warehouse, DAY, 2 if number > 1 else 1)
+            if number == 3:
+                header, first, second, *rows = lines_of(path)
+                number_at = header.split(",").index("flight")
+                changed = first.split(",")
+                changed[number_at] = "9999"
+                longer = second.split(",")
+                longer[header.split(",").index("distance")] = "4000"
+                write(path, [header, ",".join(changed), ",".join(longer), *rows[1:]])
+            go(empty_warehouse)
+            states[number] = digests(connection)
+        assert len({str(state) for state in states.values()}) == 3
+        return states
+
+    @pytest.mark.parametrize("to", [1, 2])
+    def test_rollback_restores_the_digest_and_holds_until_somebody_resumes(
+        self,
+        empty_warehouse: Settings,
+        connection: database.Connection,
+        states: dict[int, dict[str, tuple[int, str]]],
+        to: int,
+    ) -> None:
+        roll_back(empty_warehouse, connection, to, "a test")
+        assert digests(connection) == states[to]
+        assert active_hold(connection)
+        # A run builds and gates, publishes nothing, and does not do so twice.
+        land_days(empty_warehouse, date(2013, 3, 11))
+        last = landed(empty_warehouse, "flights", date(2013, 3, 11))
+        assert go(empty_warehouse).publication is None
+        this = current(connection)
+        with pytest.raises(PublishingHeld, match="a test"):
+            publish(connection, recall(connection, this))
+        assert go(empty_warehouse).publication is None
+        assert current(connection) == this
+        assert digests(connection) == states[to]
+        # Back and forth; then on, as if nothing had been.
+        roll_back(empty_warehouse, connection, 3, "forth")
+        assert digests(connection) == states[3]
+        resume(empty_warehouse, connection, "mended")
+        assert go(empty_warehouse).publication
+        rows = connection.execute(
+            "select flight_date, count(*) from published.fct_flights group by 1 order by 1"
+        ).fetchall()
+        assert [count for _, count in rows] == [764, 908, len(lines_of(last)) - 1]
+
+    def test_after_a_rollback_the_next_run_brings_all_of_it_again(
+        self,
+        empty_warehouse: Settings,
+        connection: database.Connection,
+        states: dict[int, dict[str, tuple[int, str]]],
+    ) -> None:
+        roll_back(empty_warehouse, connection, None, "a test")
+        assert digests(connection) == states[2]
+        resume(empty_warehouse, connection, "it was right after all")
+        assert go(empty_warehouse).publication
+        assert digests(connection) == states[3]
+        assert go(empty_warehouse).publication is None
+
+    def test_the_difference_shows_old_beside_new(
+        self, connection: database.Connection, states: dict[int, object]
+    ) -> None:
+        found = {d.mart: d for d in history.of_publication(connection, 3, 5)}
+        assert found["fct_flights"].counts == {"insert": 1, "delete": 2, "update": 1}
+        assert set(found) >= {"agg_airlines_daily", "agg_departures_hourly"}
+        change, before, after = found["agg_airlines_daily"].rows[0]
+        assert change == "update"
+        assert before["flight_count"] != after["flight_count"]
+        assert [p.publication_id for p in history.publications(connection)] == [3, 2, 1]
+
+    def test_gc_keeps_what_retained_publications_need_and_nothing_else(
+        self,
+        empty_warehouse: Settings,
+        connection: database.Connection,
+        states: dict[int, dict[str, tuple[int, str]]],
+    ) -> None:
+        short = replace(empty_warehouse, retain_publications=1, retain_days=0)
+        removed = retention.collect(short, connection)
+        assert (removed.publications, removed.deliveries, removed.raw_rows) == (2, 1, 765)
+        assert digests(connection) == states[3]
+        with pytest.raises(UsageError, match="not retained"):
+            roll_back(empty_warehouse, connection, 1, "too late")
+        with pytest.raises(UsageError, match="not retained"):
+            list(history.of_publication(connection, 1, 5))
+        roll_back(empty_warehouse, connection, 2, "just in time")
+        assert digests(connection) == states[2]
+        assert retention.collect(short, connection).raw_rows == 0
+
+    @pytest.mark.parametrize("to", [0, 3, 99])
+    def test_there_is_nothing_to_go_back_to(
+        self,
+        empty_warehouse: Settings,
+        connection: database.Connection,
+        states: dict[int, object],
+        to: int,
+    ) -> None:
+        with pytest.raises(UsageError, match="no publication"):
+            roll_back(empty_warehouse, connection, to, "a test")
+        assert digests(connection) == states[3]
+
+
+def test_a_delivery_that_gc_emptied_does_not_come_back(
+    empty_warehouse: Settings, connection: database.Connection
+) -> None:
+    land_days(empty_warehouse, DAY)
+    go(empty_warehouse)
+    path = landed(empty_warehouse, "flights", DAY)
+    write(path, lines_of(path)[:-1])
+    go(empty_warehouse)
+    retention.collect(replace(empty_warehouse, retain_publications=1, retain_days=0), connection)
+    row = connection.execute(
+        "select max(delivery_id) from ops.deliveries where source = 'flights'"
+    ).fetchone()
+    assert row
+    withdraw(empty_warehouse, connection, row[0], "a test")
+    go(empty_warehouse)
+    assert digests(connection)["fct_flights"][0] == 0
+
+
+def test_nothing_is_held(empty_warehouse: Settings, connection: database.Connection) -> None:
+    with pytest.raises(UsageError, match="Nothing is held"):
+        resume(empty_warehouse, connection, "a test")
