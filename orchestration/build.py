@@ -57,6 +57,7 @@ def parse(settings: Settings) -> Manifest:
     return manifest
 
 
+@database.acts_as("transformer")
 def build(
     settings: Settings, connection: database.Connection, run: Run, manifest: Manifest | None = None
 ) -> Built:
@@ -129,7 +130,7 @@ def environment(settings: Settings, run_id: int | None) -> dict[str, str]:
         "DBT_ENV_SECRET_PASSWORD": where.get("PGPASSWORD", ""),
         "DBT_THREADS": str(settings.threads),
         "REQUESTED_BY": settings.requested_by,
-        "PGOPTIONS": database.session_options(run_id),
+        "PGOPTIONS": database.session_options(run_id, "transformer" if run_id else None),
         "DO_NOT_TRACK": "1",
     }
     passed_on = ("PGPASSFILE", "PGSERVICE", "PGSSLMODE", "PGSSLROOTCERT")

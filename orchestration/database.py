@@ -6,10 +6,11 @@ Reads and writes nothing by itself. A killed process loses its connection, and w
 from __future__ import annotations
 
 import contextlib
+import functools
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -20,6 +21,8 @@ from orchestration.errors import AirworthyError, UsageError, WarehouseBusy
 from orchestration.settings import Settings
 
 Connection = psycopg.Connection[Any]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 _OLDEST_SERVER = 150000
 # What a DSN may say, and the variable of libpq's that says the same.
@@ -89,9 +92,37 @@ def connect(
     return connection
 
 
-def session_options(run_id: int | None) -> str:
+def session_options(run_id: int | None, role: str | None = None) -> str:
     """What libpq tells the server at the start of a session (as in PGOPTIONS)."""
-    return _SESSION + (f" -c airworthy.run_id={run_id}" if run_id is not None else "")
+    options = _SESSION + (f" -c airworthy.run_id={run_id}" if run_id is not None else "")
+    return options + (f" -c role=airworthy_{role}" if role else "")
+
+
+def acts_as(role: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a step work with the rights of one role: the session's, while the step lasts.
+
+    Args:
+        role: loader, transformer, auditor or publisher.
+    """
+
+    def decorate(step: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(step)
+        def within(*args: P.args, **kwargs: P.kwargs) -> R:
+            given = [*args, *kwargs.values()]
+            connection = next(arg for arg in given if isinstance(arg, psycopg.Connection))
+            before = connection.execute("show role").fetchone()
+            connection.execute(sql.SQL("set role {}").format(sql.Identifier(f"airworthy_{role}")))
+            try:
+                return step(*args, **kwargs)
+            finally:
+                if not connection.closed:
+                    connection.execute(
+                        sql.SQL("set role {}").format(sql.Identifier(str((before or ["none"])[0])))
+                    )
+
+        return within
+
+    return decorate
 
 
 @contextlib.contextmanager

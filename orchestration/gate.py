@@ -59,6 +59,7 @@ class Verdict:
         return [c for c in self.checks if not c.passed and c.severity == "warning"]
 
 
+@database.acts_as("auditor")
 def gate(settings: Settings, connection: database.Connection, run: Run) -> Verdict:
     """Judge the run's candidate: complete evidence, and every suite's expectations."""
     run.require(connection, "built", "blocked", "passed")
@@ -128,7 +129,7 @@ def _validate(
     suites: list[tuple[Mart, dict[str, Any] | Check]],
 ) -> Iterator[Check]:
     where = database.address(settings) | {
-        "PGOPTIONS": database.session_options(run.run_id),
+        "PGOPTIONS": database.session_options(run.run_id, "auditor"),
         "GX_ANALYTICS_ENABLED": "false",
     }
     with (

@@ -31,6 +31,7 @@ class _Changed(Exception):
     """The file is no longer what was listed: the next ingest will look at it."""
 
 
+@database.acts_as("loader")
 def ingest(settings: Settings, connection: database.Connection) -> list[Delivery]:
     """Take in every landed file that was not looked at yet, oldest path first.
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from psycopg import sql
-
 from orchestration import database, fingerprints, graph, reach, state
 from orchestration.graph import Dates, Graph
 from orchestration.reach import Changes, Work
@@ -77,6 +75,7 @@ def due(settings: Settings, connection: database.Connection) -> Reason | None:
     return Reason(as_of, version, *(published or ()))
 
 
+@database.acts_as("transformer")
 def plan(
     settings: Settings, connection: database.Connection, reason: Reason, manifest: Manifest
 ) -> Plan:
@@ -85,7 +84,9 @@ def plan(
     Nothing to build: the run is recorded as skipped, so that the next plan need not look again.
     """
     known = graph.read(manifest)
-    _refresh_statistics(connection)
+    # Autovacuum does so within a minute or two, which is too late for what was just loaded: taken
+    # for one delivery, a year of them is read row by row.
+    connection.execute("select ops.refresh_statistics()")
     with connection.transaction():
         before = fingerprints.recall(connection, reason.published_code)
         now = fingerprints.recall(connection, reason.code_version)
@@ -97,22 +98,6 @@ def plan(
         works = reach.decide(known, changes)
         run = _record(settings, connection, reason, works, changes)
     return Plan(run, works, changes)
-
-
-def _refresh_statistics(connection: database.Connection) -> None:
-    """Let the database count again where tables grew by a fifth since it last did.
-
-    Autovacuum does so within a minute or two, which is too late for what was just loaded: taken for
-    one delivery, a year of them is read row by row.
-    """
-    grown = connection.execute(
-        "select pg_class.oid::regclass::text from pg_class inner join pg_namespace"
-        " on pg_class.relnamespace = pg_namespace.oid"
-        " where nspname in ('ops', 'raw') and relkind = 'r' and pg_relation_size(pg_class.oid)"
-        " > 1.2 * greatest(relpages, 0) * current_setting('block_size')::integer"
-    ).fetchall()
-    for (table,) in grown:
-        connection.execute(sql.SQL("analyze {}").format(sql.SQL(table)))
 
 
 def _record(

@@ -44,6 +44,7 @@ class Publication:
     changes: tuple[Change, ...]
 
 
+@database.acts_as("publisher")
 def publish(connection: database.Connection, verdict: Verdict) -> Publication:
     """Make the audited candidate what readers see.
 

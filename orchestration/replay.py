@@ -62,6 +62,7 @@ def quarantine(connection: database.Connection, source: str | None) -> Held:
     return Held(rejected, rows)
 
 
+@database.acts_as("loader")
 def replay(
     settings: Settings,
     connection: database.Connection,
@@ -90,6 +91,7 @@ def replay(
     return list(take_in(settings, connection, landing, known, deliveries))
 
 
+@database.acts_as("loader")
 def withdraw(
     settings: Settings, connection: database.Connection, delivery_id: int, reason: str
 ) -> int:

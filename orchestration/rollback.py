@@ -27,6 +27,7 @@ class Hold:
     set_at: datetime
 
 
+@database.acts_as("publisher")
 def roll_back(
     settings: Settings, connection: database.Connection, to: int | None, reason: str
 ) -> Publication:
@@ -62,6 +63,7 @@ def active_hold(connection: database.Connection) -> Hold | None:
         ).fetchone()
 
 
+@database.acts_as("publisher")
 def resume(settings: Settings, connection: database.Connection, reason: str) -> Hold:
     """Lift the hold; the next run publishes again.
 
