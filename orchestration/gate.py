@@ -9,65 +9,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from orchestration import console, database, marts
+from orchestration.auditor import Auditor, IncompleteAnswer, auditor
+from orchestration.checks import Check, Verdict
+from orchestration.digest import columns_of
 from orchestration.marts import Mart
 from orchestration.runs import Run
-from orchestration.settings import Settings, exported
+from orchestration.settings import Settings
 
 RUNBOOK = "runbooks/gate-blocked.md"
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was checked, and what came of it."""
-
-    kind: str
-    subject: str
-    name: str
-    severity: str
-    passed: bool
-    observed: str = ""
-    expected: str = ""
-    failing_rows: int | None = None
-    samples: list[Any] = field(default_factory=list)
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The gate's word on exactly the candidate rows that `candidate_digest` stands for."""
-
-    run: Run
-    passed: bool
-    candidate_digest: str
-    checks: tuple[Check, ...]
-
-    @property
-    def blocking(self) -> list[Check]:
-        """What stands in the way, causes before what was skipped because of them."""
-        blocking = [c for c in self.checks if not c.passed and c.severity == "critical"]
-        return sorted(blocking, key=lambda c: c.observed == "skipped")
-
-    @property
-    def warnings(self) -> list[Check]:
-        return [c for c in self.checks if not c.passed and c.severity == "warning"]
-
-
 @database.acts_as("auditor")
-def gate(settings: Settings, connection: database.Connection, run: Run) -> Verdict:
-    """Judge the run's candidate: complete evidence, and every suite's expectations."""
+def gate(
+    settings: Settings, connection: database.Connection, run: Run, ready: Auditor | None = None
+) -> Verdict:
+    """Judge the run's candidate: complete evidence, and every suite's expectations.
+
+    Args:
+        ready: an auditor that was started before, to save its start.
+    """
     run.require(connection, "built", "blocked", "passed")
     checks = list(_evidence(connection, run))
     digest = ""
     if all(check.passed or check.severity == "warning" for check in checks):
         digest = marts.candidate_digest(connection, run.run_id)
-        checks += _expectations(settings, connection, run)
+        checks += _expectations(settings, connection, run, ready)
     passed = all(check.passed or check.severity == "warning" for check in checks)
     verdict = Verdict(run, passed, digest, tuple(checks))
     _record(connection, verdict)
@@ -92,19 +66,87 @@ def _evidence(connection: database.Connection, run: Run) -> Iterator[Check]:
         )  # fmt: skip
 
 
-def _expectations(settings: Settings, connection: database.Connection, run: Run) -> list[Check]:
+def _expectations(
+    settings: Settings, connection: database.Connection, run: Run, ready: Auditor | None
+) -> list[Check]:
     of_run = marts.of_run(connection, run.run_id)
     suites = [(mart, _suite(settings, mart)) for mart in of_run]
     broken = [suite for _, suite in suites if isinstance(suite, Check)]
-    if broken:
+    if broken or not suites:
         return broken
+    asked = [
+        {
+            "mart": mart.name,
+            "query": f"select * from candidate.{mart.name} where {mart.condition}",
+            "expectations": suite["expectations"],
+        }
+        for mart, suite in suites
+        if isinstance(suite, dict)
+    ]
+    by_name = {mart.name: mart for mart in of_run}
     try:
-        return list(_validate(settings, connection, run, suites))
-    except Exception as error:  # whatever breaks inside the library, the gate stays shut
+        found = _ask(settings, connection, asked, ready)
+    except IncompleteAnswer as error:  # whatever breaks inside the library, the gate stays shut
         return [
-            Check("evidence", "great_expectations", "suites ran", "critical", False,
-                  f"{type(error).__name__}: {error}"[:500], "results for every suite")
+            Check("evidence", "great_expectations", "suites ran", "critical", False, str(error),
+                  "results for every suite")
         ]  # fmt: skip
+    return [
+        check if check.passed else _explain(connection, by_name[check.subject], check)
+        for check in found
+    ]
+
+
+def _ask(
+    settings: Settings,
+    connection: database.Connection,
+    asked: list[dict[str, Any]],
+    ready: Auditor | None,
+) -> list[Check]:
+    total = sum(len(suite["expectations"]) for suite in asked)
+    with console.progress("gate", "expectations", total) as advance:
+
+        def count(mart: str) -> None:
+            advance(1, mart)
+
+        if ready is not None:
+            return ready.judge(_url(connection), asked, count)
+        with auditor(settings) as started:
+            return started.judge(_url(connection), asked, count)
+
+
+def _explain(connection: database.Connection, mart: Mart, check: Check) -> Check:
+    """The failed `check` with its owner, partitions, sample rows and what to do about them."""
+    samples, deliveries = _rows(connection, mart, check)
+    listed = ", ".join(map(str, deliveries))
+    hint = f"these came with delivery {listed}; `make withdraw` takes one out" if listed else ""
+    partitions = "all" if mart.partition_column is None else mart.condition.strip("()")
+    return replace(check, owner=mart.owner, partitions=partitions[:200], samples=samples, hint=hint)
+
+
+def _rows(connection: database.Connection, mart: Mart, check: Check) -> tuple[list[str], list[int]]:
+    """Up to five rows that hold the unexpected values (key = value), and their deliveries."""
+    columns = columns_of(connection, "candidate", mart.name)
+    if check.column not in columns or not check.values:
+        return [str(value) for value in check.values], []
+    relation = database.relation("candidate", mart.name)
+    key = connection.execute(
+        "select ops.key_of(%s::regclass)", [relation.as_string(connection)]
+    ).fetchone()
+    query = sql.SQL(
+        "select concat_ws(' ', {key}) || ' = ' || coalesce({column}::text, 'null'), {delivery}"
+        " from {relation} where ({condition}) and ({column}::text = any(%s) or {column} is null"
+        " and %s) order by 1 limit 5"
+    ).format(
+        key=sql.SQL(", ").join(map(sql.Identifier, key[0] if key else [])),
+        column=sql.Identifier(check.column),
+        delivery=sql.SQL("_delivery_id" if "_delivery_id" in columns else "null::bigint"),
+        relation=relation,
+        condition=sql.SQL(mart.condition),
+    )
+    values = [value for value in check.values if value is not None]
+    rows = connection.execute(query, [values, None in check.values]).fetchall()
+    return [text for text, _ in rows], sorted({d for _, d in rows if d is not None})
 
 
 def _suite(settings: Settings, mart: Mart) -> dict[str, Any] | Check:
@@ -122,42 +164,6 @@ def _suite(settings: Settings, mart: Mart) -> dict[str, Any] | Check:
     )  # fmt: skip
 
 
-def _validate(
-    settings: Settings,
-    connection: database.Connection,
-    run: Run,
-    suites: list[tuple[Mart, dict[str, Any] | Check]],
-) -> Iterator[Check]:
-    where = database.address(settings) | {
-        "PGOPTIONS": database.session_options(run.run_id, "auditor"),
-        "GX_ANALYTICS_ENABLED": "false",
-    }
-    with (
-        exported(where),
-        console.quiet_logging(),
-        console.progress("gate", "expectations", len(suites)) as advance,
-    ):
-        # Imported here: it takes seconds, and a blocked or empty run never needs it.
-        import great_expectations as gx
-
-        context = gx.get_context(mode="ephemeral")
-        context.variables.progress_bars = {"globally": False}
-        source = context.data_sources.add_postgres(
-            name="warehouse", connection_string=_url(connection)
-        )
-        for mart, content in suites:
-            assert isinstance(content, dict)
-            query = f"select * from candidate.{mart.name} where {mart.condition}"
-            asset = source.add_query_asset(mart.name, query=query)
-            suite = gx.ExpectationSuite(name=mart.name, expectations=content["expectations"])
-            batch = asset.add_batch_definition("run").get_batch()
-            outcome = batch.validate(suite, result_format="SUMMARY")
-            if len(outcome.results) != len(content["expectations"]):
-                raise RuntimeError(f"{mart.name}: not every expectation gave a result")
-            yield from (_check(mart, result) for result in outcome.results)
-            advance(1, mart.name)
-
-
 def _url(connection: database.Connection) -> str:
     """Where the warehouse is, without the password: that reaches libpq through its variables."""
     info = connection.info
@@ -165,35 +171,6 @@ def _url(connection: database.Connection) -> str:
     if info.host.startswith("/"):
         return f"postgresql+psycopg2://{user}@localhost:{info.port}/{name}?host={info.host}"
     return f"postgresql+psycopg2://{user}@{info.host}:{info.port}/{name}"
-
-
-def _check(mart: Mart, result: Any) -> Check:
-    config, found = result.expectation_config, result.result
-    _require_no_exception(mart, result.exception_info)
-    kwargs = {k: v for k, v in config.kwargs.items() if k not in ("batch_id", "column")}
-    column = config.kwargs.get("column")
-    share = found.get("unexpected_percent") or 0  # none where there are no rows
-    observed = found.get("observed_value", f"{share:.2f} % unexpected")
-    return Check(
-        kind="expectation",
-        subject=mart.name,
-        name=f"{config.type}({column})" if column else config.type,
-        severity="warning" if str(config.severity).lower().endswith("warning") else "critical",
-        passed=bool(result.success),
-        observed=str(observed),
-        expected=", ".join(f"{key} {value}" for key, value in kwargs.items()),
-        failing_rows=found.get("unexpected_count"),
-        samples=[str(value) for value in found.get("partial_unexpected_list", [])[:5]],
-        note=str((config.meta or {}).get("notes", "")),
-    )
-
-
-def _require_no_exception(mart: Mart, info: dict[str, Any]) -> None:
-    """A check that could not run has not failed but is missing, whatever its severity."""
-    nested = [value for value in info.values() if isinstance(value, dict)]
-    for each in (info, *nested):
-        if each.get("raised_exception"):
-            raise RuntimeError(f"{mart.name}: {each.get('exception_message')}")
 
 
 def _record(connection: database.Connection, verdict: Verdict) -> None:

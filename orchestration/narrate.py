@@ -9,9 +9,10 @@ from collections import Counter
 
 from orchestration import console
 from orchestration.build import Built
+from orchestration.checks import Check, Verdict
 from orchestration.deliveries import Delivery
 from orchestration.errors import GateBlocked
-from orchestration.gate import RUNBOOK, Check, Verdict
+from orchestration.gate import RUNBOOK
 from orchestration.plan import Plan
 from orchestration.publish import Publication
 from orchestration.rollback import Hold
@@ -113,10 +114,16 @@ def say_held(hold: Hold) -> None:
 
 
 def describe(check: Check) -> str:
-    """One line on a check that did not pass."""
+    """What did not pass, where, why it matters, whose it is, and what to do."""
     text = f"{check.subject}: {check.name}: {check.observed}, expected {check.expected}"
     if check.failing_rows:
         text += f"; {check.failing_rows:,} rows"
     if check.samples:
-        text += f", such as {', '.join(map(str, check.samples[:3]))}"
-    return text + (f" ({check.note})" if check.note else "")
+        text += f", such as {', '.join(check.samples)}"
+    if check.partitions:
+        text += f"; partitions: {check.partitions}"
+    if check.note:
+        text += f" ({check.note})"
+    if check.owner:
+        text += f"; owner: {check.owner}"
+    return text + (f"; {check.hint}" if check.hint else "")

@@ -18,8 +18,9 @@ import psycopg
 from psycopg.rows import class_row
 
 from orchestration import console, database
+from orchestration.checks import Verdict
 from orchestration.errors import AirworthyError, GateBlocked, PublishingHeld, UsageError
-from orchestration.gate import RUNBOOK, Verdict
+from orchestration.gate import RUNBOOK
 from orchestration.runs import Run
 
 _ATTEMPTS = 20

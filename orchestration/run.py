@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestration import console, database
+from orchestration.auditor import auditor
 from orchestration.build import build, parse
 from orchestration.deliveries import Delivery
 from orchestration.gate import gate
@@ -53,8 +54,9 @@ def run(settings: Settings, connection: database.Connection) -> Outcome:
         if planned is None:
             return Outcome(deliveries, None)
         this, manifest = planned
-        say_built(build(settings, connection, this, manifest))
-        verdict = gate(settings, connection, this)
+        with auditor(settings) as ready:  # it loads its library while dbt builds
+            say_built(build(settings, connection, this, manifest))
+            verdict = gate(settings, connection, this, ready)
         say_verdict(verdict)
         if hold := active_hold(connection):
             say_held(hold)

@@ -33,6 +33,7 @@ class Settings:
         runner: what runs the steps: shell, airflow or prefect.
         threads: how many models dbt builds at once.
         settle_seconds: how long a local file must lie unchanged before it is read.
+        gate_timeout_seconds: how long the expectations may take before the gate blocks.
         retain_publications, retain_days: how many publications, and how old ones, one can go back
             to; the rule that keeps more wins.
         token_key, token_key_file: the key that restricted columns are tokenised with.
@@ -47,6 +48,7 @@ class Settings:
     runner: str
     threads: int
     settle_seconds: int
+    gate_timeout_seconds: int
     retain_publications: int
     retain_days: int
     token_key: str | None = field(repr=False)
@@ -73,6 +75,9 @@ def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) 
         runner=env.get("RUNNER", "shell"),
         threads=_whole_number(env, "DBT_THREADS", low=1, high=64, otherwise=4),
         settle_seconds=_whole_number(env, "SETTLE_SECONDS", low=0, high=3600, otherwise=3),
+        gate_timeout_seconds=_whole_number(
+            env, "GATE_TIMEOUT_SECONDS", low=1, high=86_400, otherwise=1800
+        ),
         retain_publications=_whole_number(
             env, "RETAIN_PUBLICATIONS", low=1, high=100_000, otherwise=50
         ),

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestration import database, digest, gate, plan, publish, runs, warehouse
+from orchestration import auditor, database, digest, gate, plan, publish, runs, warehouse
 from orchestration.build import build, parse
 from orchestration.errors import AirworthyError, GateBlocked, WarehouseBusy
 from orchestration.ingest import ingest
@@ -148,7 +148,10 @@ def test_a_blocked_gate_publishes_nothing_and_the_mended_file_goes_through(
     )
     with pytest.raises(GateBlocked, match="departure_delay_minutes") as blocked:
         go(empty_warehouse)
-    assert "-130" in str(blocked.value)
+    said = str(blocked.value)
+    assert "UA-1545-EWR-2013-01-01-0515 = -130" in said
+    assert "partitions: flight_date between '2013-01-01' and '2013-01-01'" in said
+    assert "owner: flight-analytics; these came with delivery 4; `make withdraw`" in said
     assert "runbooks/gate-blocked.md" in blocked.value.todo
     assert digests(empty_warehouse) == before
     with pytest.raises(GateBlocked):
@@ -231,6 +234,33 @@ class TestOneRun:
         )
         verdict = gate.gate(replace(empty_warehouse, project=tmp_path), connection, built)
         assert [c.subject for c in verdict.blocking] == ["great_expectations"]
+
+    @pytest.mark.parametrize(
+        ("program", "said"),
+        [
+            ("import time; time.sleep(60)", "no answer within 1 seconds"),
+            ("import a_library_that_is_not_there", "No module named 'a_library_that_is_not_there'"),
+            ("import sys; sys.stdin.readline(); sys.exit(1)", "it ended without an answer"),
+            ("import os; os.kill(os.getpid(), 9)", "it ended without an answer"),
+        ],
+    )
+    def test_a_library_that_hangs_fails_or_is_missing_blocks(
+        self,
+        empty_warehouse: Settings,
+        connection: database.Connection,
+        built: Run,
+        monkeypatch: pytest.MonkeyPatch,
+        program: str,
+        said: str,
+    ) -> None:
+        monkeypatch.setattr(auditor, "COMMAND", (sys.executable, "-c", program))
+        quick = replace(empty_warehouse, gate_timeout_seconds=1)
+        verdict = gate.gate(quick, connection, built)
+        (blocking,) = verdict.blocking
+        assert blocking.subject == "great_expectations"
+        assert said in blocking.observed
+        with pytest.raises(GateBlocked):
+            publish.publish(connection, verdict)
 
     def test_a_candidate_that_changed_after_the_audit_is_refused(
         self, empty_warehouse: Settings, connection: database.Connection, built: Run

@@ -1,0 +1,94 @@
+"""The process that judges expectations: started early, asked once, ended when it takes too long.
+
+Killed: the process ends when its input does.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from orchestration import database
+from orchestration.checks import Check
+from orchestration.settings import PROJECT, Settings, environment_with
+
+COMMAND = (sys.executable, "-m", "orchestration.expectations")
+
+
+class IncompleteAnswer(Exception):
+    """Not every suite gave a result: the library failed, hung, or could not be loaded."""
+
+
+class Auditor:
+    """A process with Great Expectations loaded, or about to be."""
+
+    def __init__(self, process: subprocess.Popen[str], errors: IO[str], seconds: int) -> None:
+        self._process, self._errors, self._seconds = process, errors, seconds
+
+    def judge(
+        self, url: str, suites: list[dict[str, Any]], advance: Callable[[str], None]
+    ) -> list[Check]:
+        """The results of all suites.
+
+        Args:
+            advance: called with a mart's name for each of its checks.
+
+        Raises:
+            IncompleteAnswer: some result is missing; says why.
+        """
+        assert self._process.stdin
+        assert self._process.stdout
+        timed_out = threading.Event()
+
+        def give_up() -> None:
+            timed_out.set()
+            self._process.kill()
+
+        timer = threading.Timer(self._seconds, give_up)
+        timer.start()
+        checks: list[Check] = []
+        try:
+            self._process.stdin.write(json.dumps({"url": url, "suites": suites}) + "\n")
+            self._process.stdin.close()
+            for line in self._process.stdout:
+                answer = json.loads(line)
+                if "done" in answer:
+                    return checks
+                checks.append(Check(**answer))
+                advance(checks[-1].subject)
+        except (OSError, ValueError):
+            pass  # it ended in the middle; below it says why
+        finally:
+            timer.cancel()
+        if timed_out.is_set():
+            raise IncompleteAnswer(f"no answer within {self._seconds} seconds")
+        self._process.wait()
+        self._errors.seek(0)
+        said = self._errors.read().strip().splitlines()
+        raise IncompleteAnswer(said[-1][:500] if said else "it ended without an answer")
+
+
+@contextmanager
+def auditor(settings: Settings) -> Iterator[Auditor]:
+    """Start the process, now; it loads its library while others work."""
+    where = database.address(settings) | {
+        "PGOPTIONS": database.session_options(None, "auditor"),
+        "GX_ANALYTICS_ENABLED": "false",
+    }
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
+        subprocess.Popen(
+            COMMAND, env=environment_with(where), cwd=PROJECT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+        ) as process,
+    ):  # fmt: skip
+        try:
+            yield Auditor(process, errors, settings.gate_timeout_seconds)
+        finally:
+            process.kill()
