@@ -28,7 +28,8 @@ def say(step: str, text: str) -> None:
 def show(table: Table) -> None:
     """A table as wide as it is: a narrow terminal wraps lines rather than losing figures."""
     needed = Measurement.get(out, out.options.update(max_width=500), table).maximum
-    out.print(table, width=max(out.width, needed), soft_wrap=False, crop=False)
+    wide = Console(highlight=False, width=max(out.width, needed))
+    wide.print(table)
 
 
 @contextlib.contextmanager

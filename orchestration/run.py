@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run did; `publication` is None when there was nothing to do."""
+    """What a run did; `publication` is None when there was nothing to do, or a hold."""
 
     deliveries: tuple[Delivery, ...]
     publication: Publication | None
+    is_held: bool = False
 
 
 def run(settings: Settings, connection: database.Connection) -> Outcome:
@@ -60,7 +61,7 @@ def run(settings: Settings, connection: database.Connection) -> Outcome:
         say_verdict(verdict)
         if hold := active_hold(connection):
             say_held(hold)
-            return Outcome(deliveries, None)
+            return Outcome(deliveries, None, is_held=True)
         publication = publish(connection, verdict)
         say_published(publication)
         return Outcome(deliveries, publication)

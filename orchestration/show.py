@@ -62,11 +62,11 @@ def show_difference(difference: Difference) -> None:
     )
     console.say("diff", f"{difference.mart}: {counts}")
     for change, before, after in difference.rows:
-        changed = [n for n in after or before if before.get(n) != after.get(n) and n[0] != "_"]
-        same = [n for n in after if before.get(n) == after.get(n) and n[0] != "_"][:4]
-        where = ", ".join(f"{name} {after[name]}" for name in same)
+        row = after or before
+        names = [name for name in row if not name.startswith("_")]
+        changed = [n for n in names if before.get(n) != after.get(n)] if after and before else []
+        said = [f"{name} {row[name]}" for name in names if name not in changed]
         console.out.print(f"    [bold]{change}[/] ", end="")
-        console.out.print(where, markup=False)
+        console.out.print(", ".join(said[:6]), markup=False)
         for name in changed:
-            old, new = before.get(name, "-"), after.get(name, "-")
-            console.out.print(f"        {name}: {old} -> {new}", markup=False)
+            console.out.print(f"        {name}: {before[name]} -> {after[name]}", markup=False)

@@ -124,7 +124,7 @@ def _run(*, demo: bool) -> None:
             if found:
                 page = report.write(given, found)
                 report.show(found)
-        if outcome.publication is None:
+        if outcome.publication is None and not outcome.is_held:
             console.say("run", "nothing new: nothing was changed")
         if demo:
             report.show_next(page, _NEXT)
