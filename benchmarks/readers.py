@@ -81,9 +81,7 @@ def publish(connection: psycopg.Connection[Any], number: int) -> None:
     connection.execute("select ops.publish(%s, %s)", run)
 
 
-def play(
-    dsn: dict[str, Any], schema: str, publish: Publish | None, publications: int, probes: int
-) -> Seen:
+def play(dsn: str, schema: str, publish: Publish | None, publications: int, probes: int) -> Seen:
     """Four readers, two of each isolation level, until both numbers are reached.
 
     Args:
@@ -100,7 +98,7 @@ def play(
         reader.start()
     watching = threading.Event()
     watch = threading.Thread(target=_watch, args=(dsn, watching, seen))
-    with psycopg.connect(**dsn, autocommit=True) as connection:
+    with psycopg.connect(dsn, autocommit=True) as connection:
         while any(count.value == 0 for count in counts):
             time.sleep(0.05)
         watch.start()
@@ -125,12 +123,10 @@ def play(
     return seen
 
 
-def _read(
-    dsn: dict[str, Any], schema: str, repeatable: bool, count: Any, stop: Event, results: Any
-) -> None:
+def _read(dsn: str, schema: str, repeatable: bool, count: Any, stop: Event, results: Any) -> None:
     seen, query = Seen(), _PROBE.format(schema)
     level = psycopg.IsolationLevel.REPEATABLE_READ if repeatable else None
-    with psycopg.connect(**dsn, application_name="airworthy reader") as connection:
+    with psycopg.connect(dsn, application_name="airworthy reader") as connection:
         connection.isolation_level = level
         while not stop.is_set():
             # A repeatable reader asks several times in one transaction and wants one answer.
@@ -157,14 +153,14 @@ def _read(
     results.put(seen)
 
 
-def _watch(dsn: dict[str, Any], done: threading.Event, seen: Seen) -> None:
+def _watch(dsn: str, done: threading.Event, seen: Seen) -> None:
     """Look for readers that wait for a lock, as often as possible."""
     query = (
         "select extract(epoch from clock_timestamp() - waitstart) * 1000 from pg_locks"
         " inner join pg_stat_activity using (pid)"
         " where not granted and waitstart is not null and application_name = 'airworthy reader'"
     )
-    with psycopg.connect(**dsn, autocommit=True) as connection:
+    with psycopg.connect(dsn, autocommit=True) as connection:
         while not done.is_set():
             for (milliseconds,) in connection.execute(query):
                 if milliseconds > 1:
@@ -173,12 +169,16 @@ def _watch(dsn: dict[str, Any], done: threading.Event, seen: Seen) -> None:
             time.sleep(0.001)
 
 
+def _made(table: str, mart: str, number: int) -> str:
+    """The statement that makes `table` from the mart's candidate, with `number` in every row."""
+    return f"create table {table} as select id, {number}::bigint as number from candidate.{mart}"
+
+
 def swap_views(connection: psycopg.Connection[Any], number: int) -> None:
     """A new table per mart, then the view over it is replaced: one transaction per mart."""
     for mart in MARTS:
         connection.execute(
-            f"create table views.{mart}_{number} as"
-            f" select id, {number}::bigint as number from candidate.{mart};"
+            f"{_made(f'views.{mart}_{number}', mart, number)};"
             f"create or replace view views.{mart} as select * from views.{mart}_{number};"
             f"drop table if exists views.{mart}_{number - 1}"
         )
@@ -188,10 +188,7 @@ def rename_schemas(connection: psycopg.Connection[Any], number: int) -> None:
     """All marts in a new schema, which takes the place of the old one in one transaction."""
     connection.execute("create schema renamed_new")
     for mart in MARTS:
-        connection.execute(
-            f"create table renamed_new.{mart} as"
-            f" select id, {number}::bigint as number from candidate.{mart}"
-        )
+        connection.execute(_made(f"renamed_new.{mart}", mart, number))
     connection.execute(
         "begin; alter schema renamed rename to renamed_old;"
         " alter schema renamed_new rename to renamed; commit; drop schema renamed_old cascade"
@@ -202,8 +199,7 @@ def rebuild_tables(connection: psycopg.Connection[Any], number: int) -> None:
     """What dbt does with a table: make it aside, rename both, drop the old one; mart by mart."""
     for mart in MARTS:
         connection.execute(
-            f"create table tables.{mart}_new as"
-            f" select id, {number}::bigint as number from candidate.{mart};"
+            f"{_made(f'tables.{mart}_new', mart, number)};"
             f"begin; alter table tables.{mart} rename to {mart}_old;"
             f" alter table tables.{mart}_new rename to {mart}; commit;"
             f"drop table tables.{mart}_old cascade"
@@ -219,8 +215,8 @@ OTHERS: dict[str, tuple[str, Publish]] = {
 
 def measure(given: Settings) -> None:
     """Idle, ours, the others: a thousand publications and a hundred thousand probes each."""
-    dsn = connection_of(given)
-    with psycopg.connect(**dsn, autocommit=True) as connection:
+    dsn = database.dsn(database.address(given))
+    with psycopg.connect(dsn, autocommit=True) as connection:
         set_up(connection)
         for schema in ("tables", "renamed", "views"):
             connection.execute(f"create schema {schema}")
@@ -255,11 +251,3 @@ def measure(given: Settings) -> None:
         " read shows rows of two publications. Waits are what a watcher sees in `pg_locks`.\n\n"
         + "\n".join(lines),
     )
-
-
-def connection_of(given: Settings) -> dict[str, Any]:
-    """Keywords that lead psycopg to the warehouse, from any process."""
-    where = database.address(given)
-    names = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "user", "PGDATABASE": "dbname",
-             "PGPASSFILE": "passfile", "PGPASSWORD": "password"}  # fmt: skip
-    return {names[key]: value for key, value in where.items() if key in names}

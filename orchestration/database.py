@@ -75,7 +75,7 @@ def connect(
     where = address(settings) | ({"PGDATABASE": dbname} if dbname else {})
     try:
         connection = psycopg.connect(
-            _dsn(where),
+            dsn(where),
             autocommit=True,
             options=session_options(run_id),
             application_name=f"airworthy {name}",
@@ -110,15 +110,12 @@ def acts_as(role: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
         def within(*args: P.args, **kwargs: P.kwargs) -> R:
             given = [*args, *kwargs.values()]
             connection = next(arg for arg in given if isinstance(arg, psycopg.Connection))
-            before = connection.execute("show role").fetchone()
             connection.execute(sql.SQL("set role {}").format(sql.Identifier(f"airworthy_{role}")))
             try:
                 return step(*args, **kwargs)
             finally:
                 if not connection.closed:
-                    connection.execute(
-                        sql.SQL("set role {}").format(sql.Identifier(str((before or ["none"])[0])))
-                    )
+                    connection.execute("reset role")
 
         return within
 
@@ -175,7 +172,8 @@ def _address_of_url(url: str) -> dict[str, str]:
     return {_VARIABLES[name]: str(value) for name, value in parts.items()}
 
 
-def _dsn(where: dict[str, str]) -> str:
+def dsn(where: dict[str, str]) -> str:
+    """libpq's variables, as `address` gives them, in one string."""
     given = {word: where[name] for word, name in _VARIABLES.items() if name in where}
     if "passfile" in given:
         given.setdefault("password", "")  # else a PGPASSWORD meant for another server wins

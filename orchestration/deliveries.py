@@ -130,7 +130,7 @@ def record(connection: database.Connection, first_id: int, deliveries: list[Deli
 def audit(
     connection: database.Connection, who: str, action: str, delivery_id: int | None, why: str
 ) -> None:
-    """Note who did what to a delivery, and why; in the caller's transaction."""
+    """Note who did what, to which delivery if to one, and why; in the caller's transaction."""
     connection.execute(
         "insert into ops.audit_log (who, action, delivery_id, reason) values (%s, %s, %s, %s)",
         [who, action, delivery_id, why],

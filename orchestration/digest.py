@@ -27,21 +27,3 @@ def published(connection: database.Connection) -> list[Digest]:
         " where relnamespace = 'published'::regnamespace and relkind = 'r' order by relname"
     )
     return [Digest(*row) for row in rows]
-
-
-def of_table(connection: database.Connection, schema: str, table: str) -> Digest:
-    """Digest of `schema.table`, over the columns whose name does not begin with `_`."""
-    relation = database.relation(schema, table).as_string(connection)
-    row = connection.execute("select * from ops.digest_of(%s::regclass)", [relation]).fetchone()
-    assert row is not None
-    return Digest(table, *row)
-
-
-def columns_of(connection: database.Connection, schema: str, table: str) -> dict[str, str]:
-    """The columns of a table and their types, in the table's order; empty if there is no table."""
-    rows = connection.execute(
-        "select attname, format_type(atttypid, atttypmod) from pg_attribute"
-        " where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped order by attnum",
-        [database.relation(schema, table).as_string(connection)],
-    )
-    return dict(rows.fetchall())

@@ -16,10 +16,9 @@ from urllib.parse import quote
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from orchestration import console, database, marts
+from orchestration import console, database, marts, tables
 from orchestration.auditor import Auditor, IncompleteAnswer, auditor
 from orchestration.checks import Check, Verdict
-from orchestration.digest import columns_of
 from orchestration.marts import Mart
 from orchestration.runs import Run
 from orchestration.settings import Settings
@@ -126,19 +125,17 @@ def _explain(connection: database.Connection, mart: Mart, check: Check) -> Check
 
 def _rows(connection: database.Connection, mart: Mart, check: Check) -> tuple[list[str], list[int]]:
     """Up to five rows that hold the unexpected values (key = value), and their deliveries."""
-    columns = columns_of(connection, "candidate", mart.name)
+    columns = tables.columns_of(connection, "candidate", mart.name)
     if check.column not in columns or not check.values:
         return [str(value) for value in check.values], []
     relation = database.relation("candidate", mart.name)
-    key = connection.execute(
-        "select ops.key_of(%s::regclass)", [relation.as_string(connection)]
-    ).fetchone()
+    key = tables.key_of(connection, "candidate", mart.name)
     query = sql.SQL(
         "select concat_ws(' ', {key}) || ' = ' || coalesce({column}::text, 'null'), {delivery}"
         " from {relation} where ({condition}) and ({column}::text = any(%s) or {column} is null"
         " and %s) order by 1 limit 5"
     ).format(
-        key=sql.SQL(", ").join(map(sql.Identifier, key[0] if key else [])),
+        key=sql.SQL(", ").join(map(sql.Identifier, key)),
         column=sql.Identifier(check.column),
         delivery=sql.SQL("_delivery_id" if "_delivery_id" in columns else "null::bigint"),
         relation=relation,

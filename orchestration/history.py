@@ -12,8 +12,7 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import dict_row, namedtuple_row
 
-from orchestration import database, marts
-from orchestration.digest import columns_of
+from orchestration import database, marts, tables
 from orchestration.errors import UsageError
 
 # Each changed key of one publication with its row before; after: what the next change found, or
@@ -92,7 +91,7 @@ def of_publication(
         [publication_id],
     ).fetchall()
     for (mart,) in changed:
-        key = _key(connection, "published", mart)
+        key = tables.key_of(connection, "published", mart)
         query = sql.SQL(_OF_PUBLICATION).format(
             history=database.relation("history", mart),
             published=database.relation("published", mart),
@@ -104,14 +103,18 @@ def of_publication(
         yield _difference(connection, mart, query, most)
 
 
-def of_candidate(connection: database.Connection, run_id: int, most: int) -> Iterator[Difference]:
-    """What publishing the candidate of a run would change, mart by mart."""
-    for mart in marts.of_run(connection, run_id):
-        columns = columns_of(connection, "candidate", mart.name)
-        published = columns_of(connection, "published", mart.name)
+def of_candidate(connection: database.Connection, most: int) -> Iterator[Difference]:
+    """What publishing the candidate of the newest built run would change, mart by mart."""
+    row = connection.execute(
+        "select run_id from ops.runs where state in ('built', 'passed', 'blocked')"
+        " order by run_id desc limit 1"
+    ).fetchone()
+    for mart in marts.of_run(connection, row[0]) if row else []:
+        columns = tables.columns_of(connection, "candidate", mart.name)
+        published = tables.columns_of(connection, "published", mart.name)
         if not columns or not published:
             continue
-        key = _key(connection, "candidate", mart.name)
+        key = tables.key_of(connection, "candidate", mart.name)
         compared = [name for name in columns if not name.startswith("_") and name in published]
         query = sql.SQL(_OF_CANDIDATE).format(
             published=database.relation("published", mart.name),
@@ -138,12 +141,6 @@ def _difference(
             for row in cursor.execute(shown)
         ]
     return Difference(mart, counts, rows)
-
-
-def _key(connection: database.Connection, schema: str, mart: str) -> list[str]:
-    relation = database.relation(schema, mart).as_string(connection)
-    row = connection.execute("select ops.key_of(%s::regclass)", [relation]).fetchone()
-    return list(row[0]) if row and row[0] else []
 
 
 def _list(names: list[str], table: str) -> sql.Composed:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import polars as pl
 from psycopg import sql
 
-from orchestration import database
+from orchestration import database, tables
 from orchestration.contracts import Contract
-from orchestration.digest import columns_of
 from orchestration.errors import UsageError
 
 LINEAGE = ("_delivery_id", "_slice_date", "_line")
@@ -23,12 +22,12 @@ def prepare(connection: database.Connection, versions: list[Contract]) -> None:
         UsageError: two versions of the contract disagree on a column's type.
     """
     columns = _columns(versions)
-    present = columns_of(connection, "raw", versions[0].source)
+    present = tables.columns_of(connection, "raw", versions[0].source)
     if set(columns) <= set(present):
         return
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(hashtext('airworthy raw tables'))")
-        present = columns_of(connection, "raw", versions[0].source)
+        present = tables.columns_of(connection, "raw", versions[0].source)
         if not present:
             _create(connection, versions[0].source, columns)
         for name, kind in columns.items():
@@ -44,16 +43,12 @@ def prepare(connection: database.Connection, versions: list[Contract]) -> None:
 
 def sources(connection: database.Connection) -> list[str]:
     """The sources that have tables, by name."""
-    query = (
-        "select relname from pg_class where relnamespace = 'quarantine'::regnamespace"
-        " and relkind = 'r' order by relname"
-    )
-    return [name for (name,) in connection.execute(query)]
+    return tables.names_in(connection, "quarantine")
 
 
 def values(connection: database.Connection, source: str, column: str) -> pl.Series:
     """The texts of a column in a source's active deliveries; empty where it has none."""
-    if column not in columns_of(connection, "raw", source):
+    if column not in tables.columns_of(connection, "raw", source):
         return pl.Series(dtype=pl.String)
     rows = connection.execute(
         sql.SQL(

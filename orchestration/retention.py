@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from orchestration import database, raw
+from orchestration import database, raw, tables
+from orchestration.deliveries import audit
 from orchestration.settings import Settings
 
 # A publication is retained while it is among the newest or young, and always the newest one.
@@ -56,10 +57,7 @@ def collect(settings: Settings, connection: database.Connection) -> Removed:
         limits = {"number": settings.retain_publications, "days": settings.retain_days}
         forgotten = [row[0] for row in connection.execute(_FORGET, limits)]
         if forgotten:
-            for (mart,) in connection.execute(
-                "select relname from pg_class where relnamespace = 'history'::regnamespace"
-                " and relkind = 'r'"
-            ).fetchall():
+            for mart in tables.names_in(connection, "history"):
                 connection.execute(
                     sql.SQL("delete from {} where publication_id = any(%s)").format(
                         database.relation("history", mart)
@@ -88,8 +86,6 @@ def _remove(settings: Settings, connection: database.Connection, source: str) ->
             ),
             [unneeded],
         ).rowcount
-        connection.execute(
-            "insert into ops.audit_log (who, action, reason) values (%s, 'gc', %s)",
-            [settings.requested_by, f"{removed} rows of {len(unneeded)} deliveries of {source}"],
-        )
+        why = f"{removed} rows of {len(unneeded)} deliveries of {source}"
+        audit(connection, settings.requested_by, "gc", None, why)
     return len(unneeded), removed

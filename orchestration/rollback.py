@@ -13,6 +13,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from orchestration import database
+from orchestration.deliveries import audit
 from orchestration.errors import UsageError
 from orchestration.publish import Publication, recall
 from orchestration.settings import Settings
@@ -80,10 +81,7 @@ def resume(settings: Settings, connection: database.Connection, reason: str) -> 
             "update ops.holds set lifted_by = %s, lifted_at = now() where lifted_at is null",
             [settings.requested_by],
         )
-        connection.execute(
-            "insert into ops.audit_log (who, action, reason) values (%s, 'resume', %s)",
-            [settings.requested_by, reason],
-        )
+        audit(connection, settings.requested_by, "resume", None, reason)
     return hold
 
 

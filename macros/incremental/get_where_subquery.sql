@@ -2,10 +2,11 @@
     {#- What a generic test reads: of a partitioned model only what this run rebuilt. -#}
     {%- set conditions = ['(' ~ config.get('where') ~ ')'] if config.get('where') else [] -%}
     {%- set tested = graph.nodes.get(model.attached_node) if execute else none -%}
-    {%- if tested and tested.config.meta.get('partition_column') and not is_full_in_run() -%}
-        {%- do conditions.append(
-            is_in_run_partitions(tested.config.meta.partition_column, of=tested.name)
+    {%- if tested and tested.config.meta.get('partition_column') -%}
+        {%- set rebuilt = is_in_run_partitions(
+            tested.config.meta.partition_column, of=tested.name
         ) -%}
+        {%- do conditions.append(rebuilt) if rebuilt != 'true' -%}
     {%- endif -%}
     {%- if not conditions -%} {{ return(relation) }} {%- endif -%}
     {{ return(

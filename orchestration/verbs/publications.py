@@ -58,11 +58,7 @@ def diff(publication: int | None, most: int) -> None:
         if publication is not None:
             found = list(of_publication(connection, publication, most))
         else:
-            row = connection.execute(
-                "select run_id from ops.runs where state in ('built', 'passed', 'blocked')"
-                " order by run_id desc limit 1"
-            ).fetchone()
-            found = list(of_candidate(connection, row[0], most)) if row else []
+            found = list(of_candidate(connection, most))
         for difference in found:
             show_difference(difference)
         if not found:

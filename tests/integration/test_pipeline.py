@@ -354,7 +354,8 @@ def test_changed_code_rebuilds_everything_and_unpublished_partitions_are_not_for
         assert connection.execute(
             "select min(distance_miles) > 0 from candidate.fct_flights"
         ).fetchone() == (True,)
-        assert digest.of_table(connection, "candidate", "fct_flights").rows == 765
+        rows = connection.execute("select count(*) from candidate.fct_flights").fetchone()
+        assert rows == (765,)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import psycopg
 
 from benchmarks import readers
+from orchestration import database
 from orchestration.settings import Settings
 
 
 def test_a_thousand_publications_disturb_nobody(empty_warehouse: Settings) -> None:
-    dsn = readers.connection_of(empty_warehouse)
-    with psycopg.connect(**dsn, autocommit=True) as connection:
+    dsn = database.dsn(database.address(empty_warehouse))
+    with psycopg.connect(dsn, autocommit=True) as connection:
         readers.set_up(connection)
     seen = readers.play(dsn, "published", readers.publish, 1000, 100_000)
     assert seen.publications >= 1000
@@ -20,8 +21,8 @@ def test_a_thousand_publications_disturb_nobody(empty_warehouse: Settings) -> No
 
 def test_what_others_do_is_noticed(empty_warehouse: Settings) -> None:
     """The same readers see torn or failed reads when tables are replaced one by one."""
-    dsn = readers.connection_of(empty_warehouse)
-    with psycopg.connect(**dsn, autocommit=True) as connection:
+    dsn = database.dsn(database.address(empty_warehouse))
+    with psycopg.connect(dsn, autocommit=True) as connection:
         readers.set_up(connection)
         connection.execute("create schema tables")
         for mart in readers.MARTS:

@@ -1,12 +1,10 @@
 """The ledger: deliveries, runs, evidence, verdicts, publications."""
 
-from pathlib import Path
-
-from alembic import op
+from orchestration.migrations import script
 
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
+    script.run(__file__)

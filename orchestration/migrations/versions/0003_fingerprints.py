@@ -1,12 +1,10 @@
 """What the code of each version is made of; runs that select; partitions longer than a day."""
 
-from pathlib import Path
-
-from alembic import op
+from orchestration.migrations import script
 
 revision = "0003"
 down_revision = "0002"
 
 
 def upgrade() -> None:
-    op.get_bind().exec_driver_sql(Path(__file__).with_suffix(".sql").read_text(encoding="utf-8"))
+    script.run(__file__)
