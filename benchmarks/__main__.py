@@ -21,7 +21,7 @@ from orchestration import embedded, settings, warehouse
 from orchestration.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
-MEASUREMENTS = ("ingest", "large", "peers", "transform", "readers")
+MEASUREMENTS = ("ingest", "large", "peers", "transform", "gate", "readers")
 
 
 def interleave(

@@ -1,43 +1,47 @@
-"""Build of one day on long histories; full build against the same SQL by hand."""
+"""One day on a year and on ten, step by step, and its rollback; full build against SQL by hand."""
 
 from __future__ import annotations
 
 import gzip
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
+from typing import TypeVar
 
 import click
 
 from benchmarks import years
 from benchmarks.__main__ import interleave, table, write
 from orchestration import database, sample, warehouse
-from orchestration.build import build, parse
+from orchestration.auditor import auditor
+from orchestration.build import Built, build, parse
 from orchestration.gate import gate
 from orchestration.graph import read
 from orchestration.ingest import ingest
 from orchestration.plan import due, plan
 from orchestration.publish import publish
-from orchestration.runs import Run
+from orchestration.rollback import resume, roll_back
 from orchestration.settings import Settings
 
 _LAST = {1: date(2013, 6, 1), 10: date(2022, 6, 1)}
+_ON = {1: "on a year", 10: "on ten years"}
+_DAYS = 7
+_STEPS = ("plan", "build", "gate", "publish")
+Seconds = dict[str, float]
+T = TypeVar("T")
+LOADING = 6  # seconds within which Great Expectations is loaded
 
 
 def measure(given: Settings) -> None:
     """Build a year and ten, then days of both in turn; then a full build and its SQL in turn."""
     with tempfile.TemporaryDirectory() as folder:
-        held = {n: _history(given, Path(folder) / f"{n}", n) for n in (1, 10)}
+        held = {n: _history(given, Path(folder) / f"{n}", n) for n in _LAST}
         days = {n: _Days(settings, _LAST[n]) for n, settings in held.items()}
-        seconds = interleave(
-            {
-                "one day on a year": days[1].correct_one,
-                "one day on ten years": days[10].correct_one,
-            },
-            repetitions=7,
-        )
+        rounds = [{n: each.correct_one() for n, each in days.items()} for _ in range(_DAYS + 1)]
+        undone = {n: each.undo() for n, each in days.items()}
         full = interleave(
             {
                 "make build, everything": lambda: _rebuild(held[1]),
@@ -45,13 +49,16 @@ def measure(given: Settings) -> None:
             },
             repetitions=3,
         )
+    steps = {step: [{n: took[n][step] for n in took} for took in rounds[1:]] for step in _STEPS}
     write(
         "transform",
-        "Build: one day on long histories, and everything against plain SQL",
-        "Step build (dbt's start included, its parse and the gate not) after one corrected file of"
-        " flights: the day in six marts, its month, 28 windows, and their tests. Ten years are 2013"
-        " ten times, 3.3 million flights, each of the days a different one.\n\n"
-        + table(seconds, 1, "one day on a year")
+        "One day on long histories, and everything against plain SQL",
+        "The steps after one corrected file of flights: the day in six marts, its month, 28"
+        " windows, and their tests; without the loading of dbt and Great Expectations. Ten years"
+        " are 2013 ten times, 3.3 million flights, each of the days a different one. Rollback"
+        f" undoes {_DAYS + 1} such days.\n\n"
+        + "\n\n".join(f"**{step}**\n\n{_compared(took)}" for step, took in steps.items())
+        + f"\n\n**rollback**\n\n{_rollbacks(undone)}"
         + "\n\nStep build of the year, all models, seeds and tests, by dbt with 4 threads, against"
         " the statements that it sends, one after another in one session: each table made anew with"
         " its key and indexes, each test counted; seeds are there already.\n\n"
@@ -60,19 +67,44 @@ def measure(given: Settings) -> None:
 
 
 class _Days:
-    """Corrects the flights of one day after the other."""
+    """Corrects the flights of one day after the other, then takes all of it back."""
 
     def __init__(self, settings: Settings, last: date) -> None:
         self.settings, self.day = settings, last
+        self.published: list[float] = []
 
-    def correct_one(self) -> float:
-        """Seconds that the build took; ingest, plan, gate and publish are not counted."""
+    def correct_one(self) -> Seconds:
         path = Path(self.settings.landing_url)
         path = path / f"flights/{self.day:%Y/%m}/flights_{self.day}.csv.gz"
         lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
         sample.write(path, b"".join(lines[:-1]))
         self.day -= timedelta(1)
-        return _run(self.settings)[1]
+        seconds, _ = _run(self.settings)
+        self.published.append(seconds["publish"])
+        return seconds
+
+    def undo(self) -> tuple[float, float]:
+        """Seconds of the rollback, and of the publications that it undid."""
+        with database.connect(self.settings, name="bench") as connection:
+            started = perf_counter()
+            roll_back(self.settings, connection, 1, "measured")
+            seconds = perf_counter() - started
+            resume(self.settings, connection, "measured")
+        return seconds, sum(self.published)
+
+
+def _compared(rounds: list[dict[int, float]]) -> str:
+    seconds = {_ON[n]: [took[n] for took in rounds] for n in _ON}
+    return table(seconds, 1, _ON[1])
+
+
+def _rollbacks(undone: dict[int, tuple[float, float]]) -> str:
+    lines = ["| | rollback, s | the publications, s | times as long |", "|---|---|---|---|"]
+    lines += [
+        f"| {_ON[n]} | {back:.2f} | {there:.2f} | {back / there:.2f} |"
+        for n, (back, there) in undone.items()
+    ]
+    return "\n".join(lines)
 
 
 def _history(given: Settings, folder: Path, number: int) -> Settings:
@@ -90,28 +122,37 @@ def _history(given: Settings, folder: Path, number: int) -> Settings:
     )
     years.land(held, number)
     warehouse.up(held)
-    _, _, over = _run(held)
-    if number == 1 and over:
-        raise click.ClickException("over budget: " + "; ".join(over))
+    _, built = _run(held)
+    if number == 1 and built.over_budget:
+        raise click.ClickException("over budget: " + "; ".join(built.over_budget))
     with database.connect(held, name="bench") as connection:
         connection.execute("vacuum analyze")
     return held
 
 
-def _run(settings: Settings) -> tuple[Run, float, tuple[str, ...]]:
+def _run(settings: Settings) -> tuple[Seconds, Built]:
+    """Seconds of each step after ingest; reading the project and loading libraries aside."""
+    taken: Seconds = {}
+
+    def timed(step: str, call: Callable[[], T]) -> T:
+        started = perf_counter()
+        done = call()
+        taken[step] = perf_counter() - started
+        return done
+
     with database.connect(settings, name="bench") as connection:
         ingest(settings, connection)
-        reason = due(settings, connection)
+        manifest, reason = parse(settings), due(settings, connection)
         assert reason
-        manifest = parse(settings)
-        run = plan(settings, connection, reason, manifest).run
+        run = timed("plan", lambda: plan(settings, connection, reason, manifest)).run
         assert run
-        started = perf_counter()
-        built = build(settings, connection, run, manifest)
-        seconds = perf_counter() - started
+        built = timed("build", lambda: build(settings, connection, run, manifest))
         assert not built.failed, built.failed
-        publish(connection, gate(settings, connection, run))
-    return run, seconds, built.over_budget
+        with auditor(settings, connection, run) as ready:
+            sleep(LOADING)
+            verdict = timed("gate", lambda: gate(settings, connection, run, ready))
+        timed("publish", lambda: publish(connection, verdict))
+    return taken, built
 
 
 def _rebuild(settings: Settings) -> float:
@@ -121,7 +162,7 @@ def _rebuild(settings: Settings) -> float:
             connection.execute(f"drop schema if exists {schema} cascade")
         connection.execute("create schema candidate; update ops.publications set code_version = ''")
         connection.execute("update ops.runs set state = 'superseded' where state = 'published'")
-    return _run(settings)[1]
+    return _run(settings)[0]["build"]
 
 
 def _by_hand(settings: Settings) -> float:

@@ -13,9 +13,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
+from urllib.parse import quote
 
 from orchestration import database
 from orchestration.checks import Check
+from orchestration.runs import Run
 from orchestration.settings import PROJECT, Settings, environment_with
 
 COMMAND = (sys.executable, "-m", "orchestration.expectations")
@@ -31,9 +33,7 @@ class Auditor:
     def __init__(self, process: subprocess.Popen[str], errors: IO[str], seconds: int) -> None:
         self._process, self._errors, self._seconds = process, errors, seconds
 
-    def judge(
-        self, url: str, suites: list[dict[str, Any]], advance: Callable[[str], None]
-    ) -> list[Check]:
+    def judge(self, suites: list[dict[str, Any]], advance: Callable[[str], None]) -> list[Check]:
         """The results of all suites.
 
         Args:
@@ -54,7 +54,7 @@ class Auditor:
         timer.start()
         checks: list[Check] = []
         try:
-            self._process.stdin.write(json.dumps({"url": url, "suites": suites}) + "\n")
+            self._process.stdin.write(json.dumps(suites) + "\n")
             self._process.stdin.close()
             for line in self._process.stdout:
                 answer = json.loads(line)
@@ -75,16 +75,16 @@ class Auditor:
 
 
 @contextmanager
-def auditor(settings: Settings) -> Iterator[Auditor]:
-    """Start the process, now; it loads its library while others work."""
+def auditor(settings: Settings, connection: database.Connection, run: Run) -> Iterator[Auditor]:
+    """Start the process for `run`, now; it loads and tries its library while others work."""
     where = database.address(settings) | {
-        "PGOPTIONS": database.session_options(None, "auditor"),
+        "PGOPTIONS": database.session_options(run.run_id, "auditor"),
         "GX_ANALYTICS_ENABLED": "false",
     }
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
         subprocess.Popen(
-            COMMAND, env=environment_with(where), cwd=PROJECT, text=True,
+            [*COMMAND, _url(connection)], env=environment_with(where), cwd=PROJECT, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
         ) as process,
     ):  # fmt: skip
@@ -92,3 +92,12 @@ def auditor(settings: Settings) -> Iterator[Auditor]:
             yield Auditor(process, errors, settings.gate_timeout_seconds)
         finally:
             process.kill()
+
+
+def _url(connection: database.Connection) -> str:
+    """Where the warehouse is, without the password: that reaches libpq through its variables."""
+    info = connection.info
+    user, name = quote(info.user, safe=""), quote(info.dbname, safe="")
+    if info.host.startswith("/"):
+        return f"postgresql+psycopg2://{user}@localhost:{info.port}/{name}?host={info.host}"
+    return f"postgresql+psycopg2://{user}@{info.host}:{info.port}/{name}"

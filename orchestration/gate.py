@@ -11,14 +11,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from orchestration import console, database, marts, tables
+from orchestration import baseline, console, database, marts, tables
 from orchestration.auditor import Auditor, IncompleteAnswer, auditor
 from orchestration.checks import Check, Verdict
+from orchestration.errors import UsageError
 from orchestration.marts import Mart
 from orchestration.runs import Run
 from orchestration.settings import Settings
@@ -68,37 +68,48 @@ def _evidence(connection: database.Connection, run: Run) -> Iterator[Check]:
 def _expectations(
     settings: Settings, connection: database.Connection, run: Run, ready: Auditor | None
 ) -> list[Check]:
-    of_run = marts.of_run(connection, run.run_id)
-    suites = [(mart, _suite(settings, mart)) for mart in of_run]
-    broken = [suite for _, suite in suites if isinstance(suite, Check)]
+    of_run = {mart.name: mart for mart in marts.of_run(connection, run.run_id)}
+    suites = {mart.name: _suite(settings, mart) for mart in of_run.values()}
+    broken = [suite for suite in suites.values() if isinstance(suite, Check)]
     if broken or not suites:
         return broken
-    asked = [
-        {
-            "mart": mart.name,
-            "query": f"select * from candidate.{mart.name} where {mart.condition}",
-            "expectations": suite["expectations"],
-        }
-        for mart, suite in suites
-        if isinstance(suite, dict)
-    ]
-    by_name = {mart.name: mart for mart in of_run}
     try:
-        found = _ask(settings, connection, asked, ready)
-    except IncompleteAnswer as error:  # whatever breaks inside the library, the gate stays shut
+        asked = [
+            _question(connection, run, of_run[name], suite)
+            for name, suite in suites.items()
+            if isinstance(suite, list)
+        ]
+        found = _ask(settings, connection, run, asked, ready)
+    # Whatever breaks inside the library or was asked of it in vain: the gate stays shut.
+    except (IncompleteAnswer, UsageError) as error:
         return [
             Check("evidence", "great_expectations", "suites ran", "critical", False, str(error),
                   "results for every suite")
         ]  # fmt: skip
     return [
-        check if check.passed else _explain(connection, by_name[check.subject], check)
+        check if check.passed else _explain(connection, of_run[check.subject], check)
         for check in found
     ]
+
+
+def _question(
+    connection: database.Connection, run: Run, mart: Mart, suite: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """What the auditor is asked about one mart, with values for what the suite compares with."""
+    wanted = set(baseline.names(suite))
+    return {
+        "schema": "candidate",
+        "mart": mart.name,
+        "condition": None if mart.condition == "true" else mart.condition,
+        "expectations": suite,
+        "parameters": baseline.parameters(connection, run, mart, wanted),
+    }
 
 
 def _ask(
     settings: Settings,
     connection: database.Connection,
+    run: Run,
     asked: list[dict[str, Any]],
     ready: Auditor | None,
 ) -> list[Check]:
@@ -109,9 +120,9 @@ def _ask(
             advance(1, mart)
 
         if ready is not None:
-            return ready.judge(_url(connection), asked, count)
-        with auditor(settings) as started:
-            return started.judge(_url(connection), asked, count)
+            return ready.judge(asked, count)
+        with auditor(settings, connection, run) as started:
+            return started.judge(asked, count)
 
 
 def _explain(connection: database.Connection, mart: Mart, check: Check) -> Check:
@@ -127,7 +138,7 @@ def _rows(connection: database.Connection, mart: Mart, check: Check) -> tuple[li
     """Up to five rows that hold the unexpected values (key = value), and their deliveries."""
     columns = tables.columns_of(connection, "candidate", mart.name)
     if check.column not in columns or not check.values:
-        return [str(value) for value in check.values], []
+        return [*check.samples, *map(str, check.values)], []
     relation = database.relation("candidate", mart.name)
     key = tables.key_of(connection, "candidate", mart.name)
     query = sql.SQL(
@@ -146,28 +157,17 @@ def _rows(connection: database.Connection, mart: Mart, check: Check) -> tuple[li
     return [text for text, _ in rows], sorted({d for _, d in rows if d is not None})
 
 
-def _suite(settings: Settings, mart: Mart) -> dict[str, Any] | Check:
+def _suite(settings: Settings, mart: Mart) -> list[dict[str, Any]] | Check:
     path = settings.project / "expectations" / f"{mart.name}.json"
     try:
-        suite: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        found = len(suite["expectations"])
+        suite = list(json.loads(path.read_text(encoding="utf-8"))["expectations"])
+        said = "it holds no expectation"
     except (OSError, ValueError, KeyError, TypeError) as error:
-        found, suite = 0, {"error": str(error)}
-    if found:
-        return suite
-    return Check(
-        "evidence", mart.name, "suite is there", "critical", False,
-        suite.get("error", "it holds no expectation"), f"expectations/{mart.name}.json",
+        suite, said = [], str(error)
+    return suite or Check(
+        "evidence", mart.name, "suite is there", "critical", False, said,
+        f"expectations/{mart.name}.json",
     )  # fmt: skip
-
-
-def _url(connection: database.Connection) -> str:
-    """Where the warehouse is, without the password: that reaches libpq through its variables."""
-    info = connection.info
-    user, name = quote(info.user, safe=""), quote(info.dbname, safe="")
-    if info.host.startswith("/"):
-        return f"postgresql+psycopg2://{user}@localhost:{info.port}/{name}?host={info.host}"
-    return f"postgresql+psycopg2://{user}@{info.host}:{info.port}/{name}"
 
 
 def _record(connection: database.Connection, verdict: Verdict) -> None:

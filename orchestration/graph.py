@@ -61,6 +61,7 @@ class Node:
     """A model, seed, snapshot or test.
 
     Attributes:
+        name: of its relation; for tests its own.
         form: how dbt materialises it; for tests `test`.
         parents: unique ids, sources among them.
         partitioning: None where a changed date may reach any row.
@@ -73,7 +74,6 @@ class Node:
     kind: str
     form: str
     schema: str
-    relation: str
     parents: tuple[str, ...]
     partitioning: Partitioning | None = None
     is_mart: bool = False
@@ -113,16 +113,17 @@ def read(manifest: Manifest) -> Graph:
 
 def _node(node: Any) -> Node:
     kind, meta = str(node.resource_type), node.config.meta
+    # Versions of a model share its name and differ in their relation's.
+    name = node.name if kind == "test" else node.alias
     budget = meta.get("budget", {})
     return Node(
         unique_id=node.unique_id,
-        name=node.name,
+        name=name,
         kind=kind,
         form=kind if kind == "test" else str(node.config.materialized),
         schema=node.schema,
-        relation=node.alias,
         parents=tuple(node.depends_on.nodes) if kind != "seed" else (),
-        partitioning=_partitioning(node.name, meta) if kind == "model" else None,
+        partitioning=_partitioning(name, meta) if kind == "model" else None,
         is_mart=kind == "model" and node.config.schema == "candidate",
         owner=getattr(node.config, "group", None),
         selector="fqn:" + ".".join(node.fqn),

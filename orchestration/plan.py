@@ -179,7 +179,7 @@ def _rewritten(
             why[node.unique_id] = "the code of what is published, if any, is not known"
         elif published is None or published.value != mine.value:
             why[node.unique_id] = mine.difference(published)
-        elif node.form not in ("test", "ephemeral") and (node.schema, node.relation) not in there:
+        elif node.form not in ("test", "ephemeral") and (node.schema, node.name) not in there:
             why[node.unique_id] = "its table is missing"
     return why
 

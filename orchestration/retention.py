@@ -1,17 +1,20 @@
 """`make gc`: forget what no retained publication needs.
 
-Deletes from `history` and `raw`; notes it in `ops.publications`, `ops.deliveries` and
-`ops.audit_log`. One transaction per source and one for the history. Killed: run it again.
+Deletes from `history` and `raw`, drops marts that left the project; notes it in `ops.publications`,
+`ops.deliveries` and `ops.audit_log`. One transaction per source, per mart, and one for the history.
+Killed: run it again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import psycopg
 from psycopg import sql
 
-from orchestration import database, raw, tables
+from orchestration import database, raw, state, tables
 from orchestration.deliveries import audit
+from orchestration.errors import AirworthyError
 from orchestration.settings import Settings
 
 # A publication is retained while it is among the newest or young, and always the newest one.
@@ -46,12 +49,17 @@ class Removed:
     publications: int
     deliveries: int
     raw_rows: int
+    marts: tuple[str, ...] = ()
 
 
 def collect(settings: Settings, connection: database.Connection) -> Removed:
-    """Forget publications past their retention, and raw rows that only they needed.
+    """Forget publications past their retention, and what only they needed.
 
-    The newest publication, and the rows it and the next run read, always stay.
+    The newest publication, and the rows it and the next run read, always stay. A mart that left
+    the project goes with the last publication whose code had it.
+
+    Raises:
+        AirworthyError: somebody's view reads a mart that has to go, or somebody reads it now.
     """
     with database.only_one(connection, "publication"), connection.transaction():
         limits = {"number": settings.retain_publications, "days": settings.retain_days}
@@ -68,7 +76,27 @@ def collect(settings: Settings, connection: database.Connection) -> Removed:
     for source in raw.sources(connection):
         found = _remove(settings, connection, source)
         deliveries, rows = deliveries + found[0], rows + found[1]
-    return Removed(len(forgotten), deliveries, rows)
+    return Removed(len(forgotten), deliveries, rows, _drop_left_marts(settings, connection))
+
+
+def _drop_left_marts(settings: Settings, connection: database.Connection) -> tuple[str, ...]:
+    known = state.retained_marts(connection)
+    left = [mart for mart in tables.names_in(connection, "published") if mart not in known]
+    for mart in left:
+        try:
+            with connection.transaction():
+                connection.execute("set local lock_timeout = '100ms'")
+                for schema in ("published", "history"):
+                    relation = database.relation(schema, mart)
+                    connection.execute(sql.SQL("drop table {}").format(relation))
+                audit(connection, settings.requested_by, "gc", None, f"mart {mart}")
+        except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.LockNotAvailable) as e:
+            raise AirworthyError(
+                f"The mart {mart} left the project, but is still in use: {e.diag.message_detail}",
+                kept="It stays as it was last published; the rest was removed.",
+                todo="Point its readers to another mart, then run `make gc` again.",
+            ) from e
+    return tuple(left)
 
 
 def _remove(settings: Settings, connection: database.Connection, source: str) -> tuple[int, int]:

@@ -55,7 +55,7 @@ def run(settings: Settings, connection: database.Connection) -> Outcome:
         if planned is None:
             return Outcome(deliveries, None)
         this, manifest = planned
-        with auditor(settings) as ready:  # it loads its library while dbt builds
+        with auditor(settings, connection, this) as ready:  # it loads its library while dbt builds
             say_built(build(settings, connection, this, manifest))
             verdict = gate(settings, connection, this, ready)
         say_verdict(verdict)

@@ -48,10 +48,24 @@ def write(settings: Settings, connection: database.Connection) -> Path:
         )
     content = json.loads(gzip.decompress(row[0]))
     for node in content["nodes"].values():
-        if node["resource_type"] == "model" and node["schema"] == "candidate":
+        if _is_mart(node):
             node["schema"] = "published"
             node["relation_name"] = node["relation_name"].replace('"candidate"', '"published"')
     folder = settings.var / "state"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
     return folder
+
+
+def retained_marts(connection: database.Connection) -> set[str]:
+    """The marts of all code that a retained publication shows."""
+    rows = connection.execute(
+        "select manifest from ops.code_manifests where code_version in"
+        " (select code_version from ops.publications where is_retained)"
+    )
+    manifests = (json.loads(gzip.decompress(packed)) for (packed,) in rows)
+    return {node["alias"] for m in manifests for node in m["nodes"].values() if _is_mart(node)}
+
+
+def _is_mart(node: dict[str, Any]) -> bool:
+    return bool(node["resource_type"] == "model" and node["schema"] == "candidate")

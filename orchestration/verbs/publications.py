@@ -75,7 +75,8 @@ def gc() -> None:
     console.say(
         "gc",
         f"{removed.publications} publications forgotten; {removed.raw_rows:,} raw rows of"
-        f" {removed.deliveries} deliveries removed",
+        f" {removed.deliveries} deliveries removed"
+        + (f"; marts that left the project: {', '.join(removed.marts)}" if removed.marts else ""),
     )
 
 

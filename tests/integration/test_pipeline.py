@@ -12,39 +12,25 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestration import auditor, database, digest, gate, plan, publish, runs, warehouse
+from orchestration import auditor, database, gate, plan, publish, runs, warehouse
 from orchestration.build import build, parse
 from orchestration.errors import AirworthyError, GateBlocked, WarehouseBusy
 from orchestration.ingest import ingest
 from orchestration.replay import withdraw
-from orchestration.run import Outcome, run
+from orchestration.run import Outcome
 from orchestration.runs import Run
 from orchestration.settings import Settings, environment_with
 from tests.conftest import PROJECT, NewWarehouse
 from tests.flights import HEADER, land_days, landed, lines_of, row, write
+from tests.steps import digests, go, query
 
 DAY = date(2013, 3, 9)  # the night after it, the clocks go forward
-
-
-def go(given: Settings) -> Outcome:
-    with warehouse.ready(given) as connection:
-        return run(given, connection)
-
-
-def digests(given: Settings) -> dict[str, tuple[int, str]]:
-    with database.connect(given) as connection:
-        return {d.mart: (d.rows, d.value) for d in digest.published(connection)}
 
 
 def changes(outcome: Outcome) -> dict[str, tuple[int, int, int]]:
     assert outcome.publication
     counts = {c.mart: (c.inserted, c.updated, c.deleted) for c in outcome.publication.changes}
     return {mart: count for mart, count in counts.items() if any(count)}
-
-
-def query(given: Settings, text: str) -> list[tuple[object, ...]]:
-    with database.connect(given) as connection:
-        return connection.execute(text).fetchall()
 
 
 def test_a_new_day_is_published_and_a_second_run_changes_nothing(

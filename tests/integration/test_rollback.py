@@ -8,23 +8,18 @@ from datetime import date
 
 import pytest
 
-from orchestration import database, digest, history, retention, warehouse
+from orchestration import database, digest, history, retention
 from orchestration.errors import PublishingHeld, UsageError
 from orchestration.gate import recall
 from orchestration.publish import publish
 from orchestration.replay import withdraw
 from orchestration.rollback import active_hold, resume, roll_back
-from orchestration.run import Outcome, run
 from orchestration.runs import current
 from orchestration.settings import Settings
 from tests.flights import land_days, landed, lines_of, write
+from tests.steps import go
 
 DAY = date(2013, 3, 9)
-
-
-def go(given: Settings) -> Outcome:
-    with warehouse.ready(given) as connection:
-        return run(given, connection)
 
 
 def digests(connection: database.Connection) -> dict[str, tuple[int, str]]:

@@ -16,12 +16,12 @@ from orchestration import database, warehouse
 from orchestration.build import document, environment, parse
 from orchestration.errors import GateBlocked
 from orchestration.plan import due, plan
-from orchestration.run import Outcome, run
 from orchestration.settings import Settings, environment_with
 from orchestration.show import show_works
 from orchestration.state import write as write_state
 from tests.conftest import PROJECT
 from tests.flights import HEADER, land_days, landed, lines_of, row, write
+from tests.steps import go, query
 
 DAY = date(2013, 3, 9)
 Edit = Callable[[str, str, str], None]
@@ -45,16 +45,6 @@ def edit(given: Settings) -> Edit:
         (given.project / path).write_text(text.replace(old, new))
 
     return change
-
-
-def go(given: Settings) -> Outcome:
-    with warehouse.ready(given) as connection:
-        return run(given, connection)
-
-
-def query(given: Settings, text: str) -> list[tuple[object, ...]]:
-    with database.connect(given) as connection:
-        return connection.execute(text).fetchall()
 
 
 def built(given: Settings) -> set[object]:

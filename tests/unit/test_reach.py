@@ -17,7 +17,7 @@ def node(
 ) -> Node:
     kind = kind or "model"
     form = "incremental" if by and form == "table" else form
-    return Node(name, name, kind, "test" if kind == "test" else form, "s", name, parents, by)
+    return Node(name, name, kind, "test" if kind == "test" else form, "s", parents, by)
 
 
 def view(name: str, *parents: str, by: Partitioning | None = None) -> Node:

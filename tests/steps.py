@@ -1,0 +1,24 @@
+"""What tests do with a warehouse again and again: a whole run, a look into it."""
+
+from __future__ import annotations
+
+from orchestration import database, digest, warehouse
+from orchestration.run import Outcome, run
+from orchestration.settings import Settings
+
+
+def go(given: Settings) -> Outcome:
+    """All steps, as `make run` does them."""
+    with warehouse.ready(given) as connection:
+        return run(given, connection)
+
+
+def query(given: Settings, text: str) -> list[tuple[object, ...]]:
+    with database.connect(given) as connection:
+        return connection.execute(text).fetchall()
+
+
+def digests(given: Settings) -> dict[str, tuple[int, str]]:
+    """Rows and digest of each published mart."""
+    with database.connect(given) as connection:
+        return {d.mart: (d.rows, d.value) for d in digest.published(connection)}
