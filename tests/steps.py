@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 from orchestration import database, digest, warehouse
 from orchestration.run import Outcome, run
-from orchestration.settings import Settings
+from orchestration.settings import PROJECT, Settings
 
 
 def go(given: Settings) -> Outcome:
@@ -22,3 +25,10 @@ def digests(given: Settings) -> dict[str, tuple[int, str]]:
     """Rows and digest of each published mart."""
     with database.connect(given) as connection:
         return {d.mart: (d.rows, d.value) for d in digest.published(connection)}
+
+
+def copy_project(folder: Path) -> Path:
+    """A copy of the project, in a folder that is not there yet, for a test to change."""
+    ignored = shutil.ignore_patterns(".venv", ".git", "var", "landing", "target", "__pycache__")
+    shutil.copytree(PROJECT, folder, ignore=ignored)
+    return folder

@@ -20,15 +20,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from orchestration import database, digest, warehouse
+from orchestration import database, warehouse
 from orchestration.build import build, parse
 from orchestration.ingest import ingest
 from orchestration.plan import due, plan
 from orchestration.replay import withdraw
-from orchestration.run import run
 from orchestration.settings import Settings
 from tests.conftest import PROJECT
 from tests.flights import lines_of, relative_path, whole_year, write
+from tests.steps import copy_project, digests, go
 
 # The last of a month, the first of the next, and a date whose window begins after both.
 DAYS = (date(2013, 2, 28), date(2013, 3, 1), date(2013, 3, 29))
@@ -104,21 +104,10 @@ class World:
         return self.known[key]
 
 
-def go(given: Settings) -> None:
-    with warehouse.ready(given) as connection:
-        run(given, connection)
-
-
-def digests(given: Settings) -> dict[str, tuple[int, str]]:
-    with database.connect(given) as connection:
-        return {d.mart: (d.rows, d.value) for d in digest.published(connection)}
-
-
 @pytest.fixture(scope="module")
 def world(embedded_server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("equivalence")
-    ignored = shutil.ignore_patterns(".venv", ".git", "var", "landing", "target", "__pycache__")
-    shutil.copytree(PROJECT, folder / "project", ignore=ignored)
+    project = copy_project(folder / "project")
     where = database.address(embedded_server)
 
     def make(name: str) -> Settings:
@@ -126,7 +115,7 @@ def world(embedded_server: Settings, tmp_path_factory: pytest.TempPathFactory) -
         landing.mkdir(parents=True)
         url = "postgresql://{PGUSER}@{PGHOST}:{PGPORT}/{name}?passfile={PGPASSFILE}"
         return replace(
-            embedded_server, project=folder / "project", var=folder / name / "var",
+            embedded_server, project=project, var=folder / name / "var",
             landing_url=str(landing), warehouse_url=url.format(name=name, **where),
             settle_seconds=0,
         )  # fmt: skip

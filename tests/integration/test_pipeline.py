@@ -22,7 +22,7 @@ from orchestration.runs import Run
 from orchestration.settings import Settings, environment_with
 from tests.conftest import PROJECT, NewWarehouse
 from tests.flights import HEADER, land_days, landed, lines_of, row, write
-from tests.steps import digests, go, query
+from tests.steps import copy_project, digests, go, query
 
 DAY = date(2013, 3, 9)  # the night after it, the clocks go forward
 
@@ -306,9 +306,7 @@ class TestOneRun:
 def test_changed_code_rebuilds_everything_and_unpublished_partitions_are_not_forgotten(
     empty_warehouse: Settings, tmp_path: Path
 ) -> None:
-    project = tmp_path / "project"
-    ignored = shutil.ignore_patterns(".venv", ".git", "var", "landing", "target", "__pycache__")
-    shutil.copytree(PROJECT, project, ignore=ignored)
+    project = copy_project(tmp_path / "project")
     given = replace(empty_warehouse, project=project)
     land_days(given, DAY)
     go(given)

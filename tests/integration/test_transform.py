@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,9 +18,8 @@ from orchestration.plan import due, plan
 from orchestration.settings import Settings, environment_with
 from orchestration.show import show_works
 from orchestration.state import write as write_state
-from tests.conftest import PROJECT
 from tests.flights import HEADER, land_days, landed, lines_of, row, write
-from tests.steps import go, query
+from tests.steps import copy_project, go, query
 
 DAY = date(2013, 3, 9)
 Edit = Callable[[str, str, str], None]
@@ -30,9 +28,7 @@ Edit = Callable[[str, str, str], None]
 @pytest.fixture
 def given(empty_warehouse: Settings, tmp_path: Path) -> Settings:
     """An empty warehouse, and a copy of the project that a test may change."""
-    ignored = shutil.ignore_patterns(".venv", ".git", "var", "landing", "target", "__pycache__")
-    shutil.copytree(PROJECT, tmp_path / "project", ignore=ignored)
-    return replace(empty_warehouse, project=tmp_path / "project")
+    return replace(empty_warehouse, project=copy_project(tmp_path / "project"))
 
 
 @pytest.fixture

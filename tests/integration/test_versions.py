@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,9 +11,8 @@ import pytest
 from orchestration import database, retention
 from orchestration.errors import AirworthyError, UsageError
 from orchestration.settings import Settings
-from tests.conftest import PROJECT
 from tests.flights import land_days
-from tests.steps import go, query
+from tests.steps import copy_project, go, query
 
 _FIRST = """
 version: 2
@@ -42,9 +40,7 @@ models:
 @pytest.fixture
 def given(empty_warehouse: Settings, tmp_path: Path) -> Settings:
     """A day is published, by a copy of the project that a test may change."""
-    ignored = shutil.ignore_patterns(".venv", ".git", "var", "landing", "target", "__pycache__")
-    shutil.copytree(PROJECT, tmp_path / "project", ignore=ignored)
-    given = replace(empty_warehouse, project=tmp_path / "project", retain_days=0)
+    given = replace(empty_warehouse, project=copy_project(tmp_path / "project"), retain_days=0)
     land_days(given, date(2013, 3, 9))
     go(given)
     return given
