@@ -88,6 +88,11 @@ def plan(
     # for one delivery, a year of them is read row by row.
     connection.execute("select ops.refresh_statistics()")
     with connection.transaction():
+        # First of all: what an abandoned build is writing now must be seen as unpublished below.
+        connection.execute(
+            "update ops.runs set state = 'superseded', finished_at = now()"
+            " where state in ('planned', 'built', 'passed')"
+        )
         before = fingerprints.recall(connection, reason.published_code)
         now = fingerprints.recall(connection, reason.code_version)
         if not now:
@@ -107,10 +112,6 @@ def _record(
     works: list[Work],
     changes: Changes,
 ) -> Run | None:
-    connection.execute(
-        "update ops.runs set state = 'superseded', finished_at = now()"
-        " where state in ('planned', 'built', 'passed')"
-    )
     selected = [work for work in works if work.is_selected]
     kind = "code" if changes.rewritten else "changes"
     row = connection.execute(

@@ -1,0 +1,10 @@
+"""What is left of an older run neither builds on nor publishes over what came later."""
+
+from orchestration.migrations import script
+
+revision = "0006"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    script.run(__file__)
