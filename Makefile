@@ -146,10 +146,13 @@ state: setup ## Write what dbt build --select state:modified+ --defer compares w
 
 ##@ Quality
 
-.PHONY: test lint bench
+.PHONY: test faults lint bench
 test: .venv/.dev ## Set up what is missing and run all tests
 	@$(PY) -m tests.prepare
 	@$(PY) -m pytest
+
+faults: .venv/.dev ## Let every single operation of a run, a rollback and gc fail once; half an hour
+	@$(PY) -m pytest tests/faults --every
 
 lint: .venv/.dev ## Check SQL, Python and types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

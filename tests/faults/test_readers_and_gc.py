@@ -6,7 +6,7 @@ import psycopg
 from psycopg import IsolationLevel
 
 from orchestration import database
-from tests.faults.world import DAILY, FACTS, World
+from tests.faults.world import DAILY, FACTS, RETAIN_ONE, World
 
 _EVERYTHING = (
     f"select (select digest from ops.digest_of('published.{FACTS}')),"
@@ -24,7 +24,7 @@ def test_readers_who_began_before_a_publication_and_gc_are_not_disturbed(world: 
             first = half_read.fetchmany(10)
             # They lock what they read for as long as they like; nobody waits for them.
             said = world.call("run")
-            world.call("gc", RETAIN_PUBLICATIONS="1", RETAIN_DAYS="0")
+            world.call("gc", variables=RETAIN_ONE)
             rows = [*first, *half_read.fetchall()]
         assert "publication 3" in said
         assert len(rows) == world.before[FACTS][0]
@@ -49,8 +49,8 @@ def test_a_new_column_waits_for_a_long_reader_and_nobody_waits_for_the_column(
         long.execute(f"select from published.{DAILY}")
         publishing = world.start("publish")
         quick.execute("set statement_timeout = '1s'")
-        lock = (
-            f"select from pg_locks where relation = 'published.{DAILY}'::regclass and not granted"
+        wanted = (
+            f"select from pg_locks where not granted and relation = 'published.{DAILY}'::regclass"
         )
         for _ in range(3):
             world.until(lambda: quick.execute(wanted).fetchone() is not None, publishing)

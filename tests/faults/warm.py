@@ -49,7 +49,7 @@ def main() -> None:
         os.wait()
 
 
-def _serve_commands(auditor: tuple[str, str, str, str, str]) -> None:
+def _serve_commands(auditor: tuple[str, ...]) -> None:
     for name in _OF_COMMANDS:
         importlib.import_module(name)
     vars(sys.modules["orchestration.auditor"])["COMMAND"] = auditor

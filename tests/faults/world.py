@@ -40,8 +40,10 @@ _PARTS = (
     "models/marts/places", "models/marts/weather", "tests/data_tests/generic",
     f"expectations/{FACTS}.json", "expectations/dim_airports.json",
 )  # fmt: skip
+RETAIN_ONE = {"RETAIN_PUBLICATIONS": "1", "RETAIN_DAYS": "0"}
 _KEY = 1905
 Digests = dict[str, tuple[int, str]]
+Variables = dict[str, str]
 
 
 class Point:
@@ -99,20 +101,25 @@ class World:
     def _prepare(self) -> None:
         landing = Path(self.given.landing_url)
         warehouse.up(self.given)
-        with self.postgres() as connection:
-            connection.execute("create database migrated template airworthy")
+        self.keep("migrated")
         for _ in range(2):
             land(self.given, DAY + timedelta(len(list(landing.rglob("*.gz")))))
             self.call("run")
         self.before = self.digests()
-        with self.postgres() as connection:
-            connection.execute("create database two_published template airworthy")
+        self.keep("two_published")
         land(self.given, DAY + timedelta(2))
         correct(self.given, "0.01")
         shutil.copytree(landing, self._files)
         self.call("run")
         self.after = self.digests()
         assert self.after != self.before
+
+    def keep(self, template: str) -> None:
+        """Remember the warehouse as it is, for `reset`."""
+        self.quiet()
+        with self.postgres() as connection:
+            connection.execute(f"drop database if exists {template}")
+            connection.execute(f"create database {template} template airworthy strategy file_copy")
 
     def reset(self, template: str = "two_published") -> None:
         """The state that all tests start from."""
@@ -150,14 +157,14 @@ class World:
         with self.connect() as connection:
             return {d.mart: (d.rows, d.value) for d in digest.published(connection)}
 
-    def start(self, *arguments: str, **variables: str) -> Process:
-        process = self._forks.start(arguments, self.variables | variables)
+    def start(self, *arguments: str, variables: Variables | None = None) -> Process:
+        process = self._forks.start(arguments, self.variables | (variables or {}))
         self._started.append(process)
         return process
 
-    def call(self, *arguments: str, code: int = 0, **variables: str) -> str:
+    def call(self, *arguments: str, code: int = 0, variables: Variables | None = None) -> str:
         """Run a verb to its end; what it said."""
-        process = self.start(*arguments, **variables)
+        process = self.start(*arguments, variables=variables)
         assert process.wait() == code, process.said
         return process.said
 
@@ -235,15 +242,18 @@ class World:
         logs = [*self.given.var.rglob("*.log"), *self.given.var.parent.glob("output-*"), server.log]
         assert [log for log in logs if password in log.read_text(errors="replace")] == []
 
-    def require_rerun_converges(self, before: Digests | None = None) -> None:
+    def require_rerun_converges(
+        self, before: Digests | None = None, variables: Variables | None = None
+    ) -> None:
         """One plain re-run gives what an undisturbed run gives, and leaves nothing to do.
 
         Args:
             before: what is published if the disturbed run published nothing.
+            variables: the environment of the re-run.
         """
         self.quiet()
         self.require_nothing_half_done(before)
-        self.call("run")
+        self.call("run", variables=variables)
         self.require_nothing_half_done()
         assert self.digests() == self.after
         with self.connect() as connection:
