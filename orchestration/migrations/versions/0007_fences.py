@@ -2,8 +2,8 @@
 
 from orchestration.migrations import script
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:
