@@ -232,9 +232,9 @@ class World:
         """What holds at any time: a whole publication, whole deliveries, no secret in a log."""
         assert self.digests() in (self.before if before is None else before, self.after)
         assert self.query(
-            "select delivery_id from ops.deliveries left join (select _delivery_id as delivery_id,"
+            "select delivery_id from ops.deliveries full join (select _delivery_id as delivery_id,"
             " count(*) as loaded from raw.weather group by 1) as there using (delivery_id)"
-            " where rows_received <> rows_loaded + rows_quarantined"
+            " where rows_received is distinct from rows_loaded + rows_quarantined"
             " or rows_loaded <> coalesce(loaded, 0)"
         ) == []  # fmt: skip
         server = embedded.locate(self.given)
