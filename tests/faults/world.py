@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -135,8 +137,8 @@ class World:
         """End what a failed test may have left running."""
         for process in self._started:
             if not process.has_ended():
-                process.go_on()
-                process.kill()
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
         self._started.clear()
 
     def end(self) -> None:
@@ -235,7 +237,7 @@ class World:
             "select delivery_id from ops.deliveries full join (select _delivery_id as delivery_id,"
             " count(*) as loaded from raw.weather group by 1) as there using (delivery_id)"
             " where rows_received is distinct from rows_loaded + rows_quarantined"
-            " or rows_loaded <> coalesce(loaded, 0)"
+            " or rows_loaded is distinct from coalesce(loaded, 0)"
         ) == []  # fmt: skip
         server = embedded.locate(self.given)
         password = server.passfile.read_text().strip().rsplit(":", 1)[1]
