@@ -36,7 +36,7 @@ _TRIAL: dict[str, Any] = {
 }
 
 
-def main() -> None:
+def main(url: str) -> None:
     """Load the library, wait for the suites, answer."""
     answers = sys.stdout
     sys.stdout = io.StringIO()  # whatever a library prints is no answer
@@ -45,7 +45,7 @@ def main() -> None:
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}
-    source = context.data_sources.add_postgres(name="warehouse", connection_string=sys.argv[1])
+    source = context.data_sources.add_postgres(name="warehouse", connection_string=url)
     # Much of the library loads at its first use: better now, while nobody waits.
     for _ in _judge(gx, source, _TRIAL):
         pass
@@ -169,4 +169,4 @@ def _require_no_exception(mart: str, info: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -31,7 +31,7 @@ _CLIENT = """
 import json, os, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
     server.connect(sys.argv[1])
-    socket.send_fds(server, [json.dumps(dict(os.environ)).encode()], [0, 1, 2])
+    socket.send_fds(server, [json.dumps([dict(os.environ), sys.argv[2]]).encode()], [0, 1, 2])
     server.recv(1)
 """
 
@@ -99,11 +99,12 @@ def _serve_auditors(server: socket.socket) -> int:
         if os.fork() == 0:
             for theirs, mine in enumerate(files):
                 os.dup2(mine, theirs)
+            variables, url = json.loads(text)
             os.environ.clear()
-            os.environ.update(json.loads(text))
+            os.environ.update(variables)
             code = 1
             try:
-                expectations.main()
+                expectations.main(url)
                 code = 0
             finally:
                 sys.stderr.flush()
