@@ -38,7 +38,11 @@ setup: .venv/.runtime ## Create .venv with everything the pipeline needs
 	@echo "   setup  installing the pipeline's packages" && $(INSTALL) -r requirements.txt
 	@touch $@
 
-.venv/.dev: .venv/.runtime requirements-dev.txt
+.venv/.orchestrators: .venv/.runtime requirements-orchestrators.txt
+	@echo "   setup  installing Airflow and Prefect" && $(INSTALL) -r requirements-orchestrators.txt
+	@touch $@
+
+.venv/.dev: .venv/.orchestrators requirements-dev.txt
 	@echo "   setup  installing the packages for tests" && $(INSTALL) -r requirements-dev.txt
 	@touch $@
 
@@ -46,9 +50,14 @@ setup: .venv/.runtime ## Create .venv with everything the pipeline needs
 	@echo "   setup  installing what is measured against" && $(INSTALL) -r requirements-bench.txt
 	@touch $@
 
+# The largest set first: the others are parts of it, with the same versions.
+LARGEST := requirements-bench.txt
 .PHONY: lock
 lock: .venv/.dev ## Resolve the requirements anew from pyproject.toml
-	@for f in "requirements.txt" "requirements-dev.txt --group dev" "requirements-bench.txt --group dev --group bench" ; do \
+	@for f in "$(LARGEST) --group orchestrators --group dev --group bench" \
+		"requirements-dev.txt --group orchestrators --group dev -c $(LARGEST)" \
+		"requirements-orchestrators.txt --group orchestrators -c $(LARGEST)" \
+		"requirements.txt -c $(LARGEST)" ; do \
 		.venv/bin/uv pip compile --universal --python-version 3.11 --quiet --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate pyproject.toml -o $$f; done
 	@.venv/bin/uv pip compile --universal --python-version 3.11 --quiet --generate-hashes \

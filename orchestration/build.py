@@ -7,7 +7,7 @@ no gate passes it; the next run builds the same partitions again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 _GOOD = ("success", "pass", "warn", "no-op")
+
+# Told of each node as it ends: its unique id, and dbt's word for how.
+Listener = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
@@ -40,13 +43,16 @@ class Built:
     over_budget: tuple[str, ...] = ()
 
 
-def parse(settings: Settings) -> Manifest:
+def parse(settings: Settings, *, write: bool = False) -> Manifest:
     """dbt's manifest of the project; quick when nothing changed since the last call.
+
+    Args:
+        write: also as `manifest_path(settings)`, for those who draw the project's graph.
 
     Raises:
         AirworthyError: the project does not parse.
     """
-    result = _invoke(settings, ["parse"], run_id=None)
+    result = _invoke(settings, ["parse", *(["--write-json"] if write else [])], run_id=None)
     if not result.success:
         raise AirworthyError(
             f"dbt cannot read the project: {result.exception}",
@@ -57,9 +63,18 @@ def parse(settings: Settings) -> Manifest:
     return manifest
 
 
+def manifest_path(settings: Settings) -> Path:
+    """Where `parse(settings, write=True)` leaves the manifest."""
+    return settings.var / "dbt/manifest.json"
+
+
 @database.acts_as("transformer")
 def build(
-    settings: Settings, connection: database.Connection, run: Run, manifest: Manifest | None = None
+    settings: Settings,
+    connection: database.Connection,
+    run: Run,
+    manifest: Manifest | None = None,
+    listener: Listener | None = None,
 ) -> Built:
     """Build and test the run's candidate; dbt's failures are evidence, not exceptions.
 
@@ -73,7 +88,7 @@ def build(
     arguments += ["--indirect-selection", "empty", "--select", *selectors]
     connection.execute("delete from ops.build_results where run_id = %s", [run.run_id])
     with console.progress("build", "models and tests", len(selectors)) as advance:
-        result = _invoke(settings, arguments, run.run_id, manifest, [_follow(advance)])
+        result = _invoke(settings, arguments, run.run_id, manifest, [_follow(advance, listener)])
     if result.exception is not None:
         raise AirworthyError(
             f"dbt stopped: {result.exception}",
@@ -158,10 +173,13 @@ def _invoke(
         return runner.invoke([*arguments, *common])
 
 
-def _follow(advance: console.Advance) -> Any:
+def _follow(advance: console.Advance, listener: Listener | None) -> Any:
     def on_event(event: Any) -> None:
         if event.info.name == "NodeFinished":
             with suppress(AttributeError):
-                advance(1, event.data.node_info.node_name)
+                node = event.data.node_info
+                advance(1, node.node_name)
+                if listener:
+                    listener(node.unique_id, event.data.run_result.status)
 
     return on_event

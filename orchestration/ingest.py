@@ -8,7 +8,7 @@ complete, and the same command goes on with the rest. Several may run at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import polars as pl
 import psycopg
@@ -25,6 +25,7 @@ from orchestration.receive import Alone, Refused, Source
 from orchestration.settings import Settings
 from orchestration.unique import FirstPass, SecondPass, constraints
 from orchestration.validate import Checked, Validator
+from orchestration.waiting import unseen
 
 
 class _Changed(Exception):
@@ -32,8 +33,14 @@ class _Changed(Exception):
 
 
 @database.acts_as("loader")
-def ingest(settings: Settings, connection: database.Connection) -> list[Delivery]:
+def ingest(
+    settings: Settings, connection: database.Connection, only: Collection[str] | None = None
+) -> list[Delivery]:
     """Take in every landed file that was not looked at yet, oldest path first.
+
+    Args:
+        only: names of sources; files of others are left for later, and those that match no
+            contract belong to the source `unmatched`.
 
     Raises:
         UsageError: a contract cannot be read, a needed key is missing, or nothing ever landed.
@@ -44,6 +51,8 @@ def ingest(settings: Settings, connection: database.Connection) -> list[Delivery
         raw.prepare(connection, versions)
     new = _new_files(settings, connection, landing)
     deliveries = [receive.match(known, file) for file in new]
+    if only is not None:
+        deliveries = [delivery for delivery in deliveries if delivery.source in only]
     return list(take_in(settings, connection, landing, known, deliveries))
 
 
@@ -172,16 +181,14 @@ def _is_changed(source: Source, file: File) -> bool:
 
 def _new_files(settings: Settings, connection: database.Connection, landing: Landing) -> list[File]:
     """Files that nobody looked at yet and that nobody is still writing."""
-    query = "select uri, file_version from ops.deliveries where withdraws is null"
-    seen = set(connection.execute(query))
     listed = landing.files()
-    if not listed and not seen:
+    new = unseen(connection, listed)
+    if not listed and not connection.execute("select from ops.deliveries limit 1").rowcount:
         raise UsageError(
             f"The landing place {landing.url} is empty.",
             kept="Nothing was changed.",
             todo="Put files there as contracts/ say, or run `make land` for the demo's.",
         )
-    new = [file for file in listed if (file.uri, file.version) not in seen]
     young = [f for f in new if f.age is not None and f.age < settings.settle_seconds]
     if not young:
         return new

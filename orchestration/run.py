@@ -5,6 +5,7 @@ Reads and writes what the steps do. Killed anywhere: run it again.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,8 +68,10 @@ def run(settings: Settings, connection: database.Connection) -> Outcome:
         return Outcome(deliveries, publication)
 
 
-def ingest_and_say(settings: Settings, connection: database.Connection) -> list[Delivery]:
-    deliveries = ingest(settings, connection)
+def ingest_and_say(
+    settings: Settings, connection: database.Connection, only: Collection[str] | None = None
+) -> list[Delivery]:
+    deliveries = ingest(settings, connection, only)
     say_deliveries(deliveries)
     return deliveries
 
@@ -86,7 +89,7 @@ def plan_and_say(
         console.say("plan", "nothing was delivered or changed since the last publication")
         return None
     with console.progress("plan", "reading the dbt project", None):
-        manifest = parse(settings)
+        manifest = parse(settings, write=settings.runner != "shell")
     planned = plan(settings, connection, reason, manifest)
     say_plan(planned)
     if every_model:

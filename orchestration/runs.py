@@ -67,3 +67,21 @@ def current(connection: database.Connection) -> Run:
             todo="Run `make plan` first, or `make run` for all steps.",
         )
     return Run(*row)
+
+
+def recall(connection: database.Connection, run_id: int) -> Run:
+    """The run with this number, whatever its state.
+
+    Raises:
+        AirworthyError: there is none.
+    """
+    row = connection.execute(
+        "select run_id, token, kind, as_of, code_version from ops.runs where run_id = %s", [run_id]
+    ).fetchone()
+    if row is None:
+        raise AirworthyError(
+            f"There is no run {run_id}.",
+            kept="Nothing was changed.",
+            todo="Run `make run`; it plans anew from what is there.",
+        )
+    return Run(*row)

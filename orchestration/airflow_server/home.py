@@ -1,0 +1,174 @@
+"""Where Airflow keeps its things, and the environment that all its processes share.
+
+Reads and writes `var/airflow` (secrets in files with mode 0600). Killed: what is missing is made
+at the next start.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from orchestration import embedded
+from orchestration.settings import PROJECT, Settings, environment_with
+
+USER = "admin"
+DATABASE = "airflow"
+# Tasks run in processes that live as long as the scheduler.
+_SLOTS = 4
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folder `var/airflow`: logs, secrets, process ids and the remembered port."""
+
+    folder: Path
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def passfile(self) -> Path:
+        return self.folder / "passfile"
+
+    @property
+    def passwords(self) -> Path:
+        return self.folder / "passwords.json"
+
+    @property
+    def processes(self) -> Path:
+        return self.folder / "processes.json"
+
+    @property
+    def port(self) -> int:
+        """The remembered port of the API server; chosen free at the first call."""
+        path = self.folder / "port"
+        if not path.exists():
+            with socket.socket() as probe:
+                probe.bind((embedded.HOST, 0))
+                path.write_text(str(probe.getsockname()[1]))
+        return int(path.read_text())
+
+    @property
+    def address(self) -> str:
+        return f"http://{embedded.HOST}:{self.port}"
+
+    @property
+    def password(self) -> str:
+        return str(json.loads(self.passwords.read_text())[USER])
+
+    def secret(self, name: str) -> str:
+        """A random value that stays the same, kept in a file of its own."""
+        path = self.folder / name
+        if not path.exists():
+            write_secret(path, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+        return path.read_text()
+
+
+def of(settings: Settings) -> Home:
+    """Airflow's home in this checkout, with passwords made where they are missing."""
+    home = Home(settings.var / "airflow")
+    home.logs.mkdir(parents=True, exist_ok=True)
+    if not home.passwords.exists():
+        write_secret(home.passwords, json.dumps({USER: secrets.token_urlsafe(12)}))
+    return home
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write `text` where only its owner reads it; there is never half a file."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    fresh.replace(path)
+
+
+def environment(settings: Settings, home: Home) -> dict[str, str]:
+    """The process environment of every Airflow program: this one's, and Airflow's settings."""
+    port = embedded.locate(settings).port
+    metadata = (
+        f"postgresql+psycopg://{DATABASE}@{embedded.HOST}:{port}/{DATABASE}"
+        f"?passfile={quote(str(home.passfile), safe='')}"
+    )
+    sections = {
+        "core": {
+            "dags_folder": PROJECT / "orchestration" / "dags",
+            "load_examples": False,
+            "executor": "LocalExecutor",
+            "parallelism": _SLOTS,
+            "auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager"
+            ".SimpleAuthManager",
+            "simple_auth_manager_users": f"{USER}:admin",
+            "simple_auth_manager_passwords_file": home.passwords,
+            "execution_api_server_url": f"{home.address}/execution/",
+            "fernet_key": home.secret("fernet-key"),
+            "dags_are_paused_at_creation": True,
+            "min_serialized_dag_update_interval": 5,
+            "lazy_load_plugins": True,
+        },
+        "database": {
+            "sql_alchemy_conn": metadata,
+            "sql_alchemy_conn_async": metadata,
+            "check_migrations": False,
+        },
+        "api": {
+            "host": embedded.HOST,
+            "port": home.port,
+            "base_url": home.address,
+            "workers": 1,
+            "secret_key": home.secret("session-key"),
+            "expose_config": False,
+        },
+        "api_auth": {"jwt_secret": home.secret("jwt-secret")},
+        "scheduler": {
+            "scheduler_idle_sleep_time": 0.2,
+            "parsing_cleanup_interval": 60,
+            "enable_health_check": False,
+        },
+        "dag_processor": {
+            "min_file_process_interval": 30,
+            "refresh_interval": 60,
+            "parsing_processes": 1,
+        },
+        "logging": {"base_log_folder": home.logs, "logging_level": "INFO"},
+        "usage_data_collection": {"enabled": False},
+        "cosmos": {
+            "enable_telemetry": False,
+            "enable_cache": False,
+            "enable_orjson_parser": True,
+            "enable_memory_optimised_imports": True,
+            "enable_watcher_reliable_retry": False,
+            # Else folders of the same name, as staging/flights and marts/flights, become one.
+            "enable_hierarchical_naming_for_group_nodes_by_folder": True,
+        },
+        "openlineage": {
+            "namespace": "airworthy",
+            "transport": json.dumps(
+                {"type": "file", "log_file_path": str(home.folder / "lineage.jsonl"), "append": True}
+            ),
+        },
+    }
+    named = {
+        f"AIRFLOW__{section.upper()}__{key.upper()}": str(value)
+        for section, options in sections.items()
+        for key, value in options.items()
+    }
+    return environment_with(
+        named
+        | {
+            "AIRFLOW_HOME": str(home.folder),
+            "DO_NOT_TRACK": "1",
+            "SCARF_ANALYTICS": "false",
+            "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'orchestration' / 'dags' / 'config'}",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}",
+            "RUNNER": "airflow",
+        }
+    )

@@ -1,0 +1,105 @@
+"""The dbt project as a group of tasks: drawn by Cosmos, built by one task, watched by the others.
+
+Reads dbt's manifest (`make airflow` and every `plan` write it); writes nothing.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from typing import Any
+
+from airflow.triggers.base import StartTriggerArgs
+from cosmos.airflow.task_group import DbtTaskGroup
+from cosmos.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos.constants import (
+    PRODUCER_WATCHER_TASK_ID,
+    DbtResourceType,
+    ExecutionMode,
+    InvocationMode,
+    LoadMode,
+    TestBehavior,
+)
+from cosmos.operators.watcher import DbtConsumerWatcherSensor
+
+from orchestration import settings
+from orchestration.build import manifest_path
+from orchestration.dags.parts.producer import BuildProducer
+from orchestration.dags.parts.progress import NodeTrigger
+
+_TRIGGER = f"{NodeTrigger.__module__}.{NodeTrigger.__qualname__}"
+
+
+def dbt_group(group_id: str) -> DbtTaskGroup:
+    """All seeds, models and tests of the manifest, in groups by folder."""
+    given = settings.load()
+    group = DbtTaskGroup(
+        group_id=group_id,
+        project_config=ProjectConfig(
+            dbt_project_path=given.project,
+            manifest_path=manifest_path(given),
+            project_name="airworthy",
+            install_dbt_deps=False,
+        ),
+        profile_config=ProfileConfig(
+            profile_name="airworthy",
+            target_name="prod",
+            profiles_yml_filepath=given.project / "profiles.yml",
+        ),
+        render_config=RenderConfig(
+            load_method=LoadMode.DBT_MANIFEST,
+            test_behavior=TestBehavior.AFTER_EACH,
+            group_nodes_by_folder=True,
+            emit_datasets=False,
+        ),
+        execution_config=ExecutionConfig(
+            execution_mode=ExecutionMode.WATCHER, invocation_mode=InvocationMode.DBT_RUNNER
+        ),
+    )
+    _adopt(group)
+    return group
+
+
+def _adopt(group: Any) -> None:
+    """Put our producer in the place of Cosmos's, and our triggers behind its sensors."""
+    producer = group.tasks_map[PRODUCER_WATCHER_TASK_ID]
+    producer.__class__ = BuildProducer  # Cosmos offers no way to name another one
+    tests = _tests_by_node(group.dbt_graph.filtered_nodes)
+    for task in group.iter_tasks():
+        if isinstance(task, DbtConsumerWatcherSensor):
+            unique_id = str(task.model_unique_id)
+            watched = tests[unique_id] if task.is_test_sensor else [unique_id]
+            _watch(task, producer.task_id, watched)
+
+
+def _watch(task: Any, producer: str, watched: list[str]) -> None:
+    """Let a node's task run in the triggerer alone, from the start of the DAG run.
+
+    It waits for its own nodes, not for other tasks: a node that this run leaves out is skipped,
+    and what reads it is not.
+    """
+    task.start_from_trigger = True
+    task.start_trigger_args = StartTriggerArgs(
+        trigger_cls=_TRIGGER,
+        trigger_kwargs={"producer": producer, "watched": watched},
+        next_method="execute_complete",
+    )
+    task.trigger_rule = "always"
+    task.retries = 0
+
+
+def _tests_by_node(nodes: dict[str, Any]) -> dict[str, list[str]]:
+    """The tests that each node's task shows: every test once, where dbt can run it first."""
+
+    @functools.cache
+    def ancestors(unique_id: str) -> frozenset[str]:
+        parents = [p for p in nodes[unique_id].depends_on if p in nodes]
+        return frozenset(parents).union(*(ancestors(parent) for parent in parents))
+
+    found: dict[str, list[str]] = defaultdict(list)
+    for unique_id, node in sorted(nodes.items()):
+        if node.resource_type == DbtResourceType.TEST:
+            tested = [parent for parent in node.depends_on if parent in nodes]
+            last = max(tested, key=lambda parent: (len(ancestors(parent)), parent))
+            found[last].append(unique_id)
+    return found

@@ -1,0 +1,30 @@
+"""When a failed task is tried again, and when that would be no use."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
+
+from orchestration import errors
+
+RETRIES = 4
+_FIRST_SECONDS = 5.0
+_LONGEST_SECONDS = 300.0
+# They stay as they are until somebody mends a file, a model or a setting.
+_LASTING = (errors.GateBlocked, errors.DeliveryRejected, errors.UsageError, errors.PublishingHeld)
+
+
+class Backoff(RetryPolicy):
+    """Longer from try to try, by chance between half and all of it: runs do not march in step."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
+    ) -> RetryDecision:
+        del max_tries, context
+        if isinstance(exception, _LASTING):
+            return RetryDecision.fail("it stays so until somebody mends it")
+        longest = min(_FIRST_SECONDS * 2 ** (try_number - 1), _LONGEST_SECONDS)
+        return RetryDecision.retry(timedelta(seconds=random.uniform(longest / 2, longest)))  # noqa: S311

@@ -1,0 +1,94 @@
+"""The steps of a run, each as one task calls it: opens the warehouse, does it, says what it did.
+
+Reads and writes what the step does. Between tasks goes only the run's number: the state of a run
+stands in the ledger. Killed: as with the step itself; the task's next attempt starts it again.
+"""
+
+from __future__ import annotations
+
+from orchestration.build import Listener
+
+
+def find_new() -> list[list[str]]:
+    """What waits at the landing place, in groups that one task each takes in; often none."""
+    from orchestration.verbs import open_warehouse
+    from orchestration.waiting import groups
+
+    with open_warehouse() as (given, connection):
+        return groups(given, connection)
+
+
+def take_in(sources: list[str]) -> dict[str, list[str]]:
+    """Ingest what waits of `sources`: the sources that brought rows, and the rejected files."""
+    from orchestration.run import ingest_and_say
+    from orchestration.verbs import open_warehouse
+
+    with open_warehouse() as (given, connection):
+        deliveries = ingest_and_say(given, connection, sources)
+    rejected = [d for d in deliveries if d.outcome == "rejected" and d.severity == "critical"]
+    loaded = {d.source for d in deliveries if d.outcome == "loaded"}
+    return {"loaded": sorted(loaded), "rejected": [d.file.uri for d in rejected]}
+
+
+def plan() -> int | None:
+    """Plan a run; its number, or None when there is nothing to do."""
+    from orchestration.run import plan_and_say
+    from orchestration.verbs import open_warehouse
+
+    with open_warehouse("run") as (given, connection):
+        planned = plan_and_say(given, connection)
+    return planned[0].run_id if planned else None
+
+
+def selected(run_id: int) -> list[str]:
+    """The nodes of dbt's that the run builds or tests."""
+    from orchestration.verbs import open_warehouse
+
+    with open_warehouse() as (_, connection):
+        rows = connection.execute(
+            "select unique_id from ops.run_nodes where run_id = %s order by 1", [run_id]
+        ).fetchall()
+    return [unique_id for (unique_id,) in rows]
+
+
+def build(run_id: int, listener: Listener) -> tuple[str, ...]:
+    """Build and test the run's candidate; the names of what failed or was skipped."""
+    from orchestration.build import build
+    from orchestration.narrate import say_built
+    from orchestration.runs import recall
+    from orchestration.verbs import open_warehouse
+
+    with open_warehouse("run") as (given, connection):
+        built = build(given, connection, recall(connection, run_id), listener=listener)
+        say_built(built)
+    return built.failed
+
+
+def gate(run_id: int) -> None:
+    """Judge the candidate.
+
+    Raises:
+        GateBlocked: it does not pass.
+    """
+    from orchestration.gate import gate
+    from orchestration.narrate import say_verdict
+    from orchestration.runs import recall
+    from orchestration.verbs import open_warehouse
+
+    with open_warehouse("run") as (given, connection):
+        say_verdict(gate(given, connection, recall(connection, run_id)))
+
+
+def publish(run_id: int) -> list[str]:
+    """Publish the audited candidate; the marts that it consists of."""
+    from orchestration.gate import recall as recall_verdict
+    from orchestration.narrate import say_published
+    from orchestration.publish import publish
+    from orchestration.runs import recall
+    from orchestration.verbs import open_warehouse
+
+    with open_warehouse("run") as (_, connection):
+        verdict = recall_verdict(connection, recall(connection, run_id))
+        publication = publish(connection, verdict)
+        say_published(publication)
+    return [change.mart for change in publication.changes]

@@ -1,0 +1,47 @@
+"""From what was delivered to one publication: plan, build, gate, publish.
+
+Starts when `ingest` has loaded something. The tasks of single models and tests show what dbt did
+with each in this run; those that the run leaves out are skipped. Whatever they show, the gate
+judges the evidence in the ledger, and nothing is published without a passing verdict.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, Asset, AssetAlias, task
+
+from orchestration.dags.parts import steps
+from orchestration.dags.parts.models import dbt_group
+from orchestration.dags.parts.retries import RETRIES, Backoff
+
+with DAG(
+    dag_id="warehouse",
+    schedule=[AssetAlias("raw")],
+    max_active_runs=1,
+    catchup=False,
+    is_paused_upon_creation=False,
+    doc_md=__doc__,
+    tags=["airworthy"],
+    default_args={
+        "owner": "flight-analytics",
+        "retries": RETRIES,
+        "retry_policy": Backoff(),
+    },
+):
+
+    @task.short_circuit(ignore_downstream_trigger_rules=True)
+    def plan() -> int | None:
+        return steps.plan()
+
+    @task(trigger_rule="none_failed")
+    def gate(number: int) -> None:
+        steps.gate(number)
+
+    @task(outlets=[AssetAlias("published")])
+    def publish(number: int, *, outlet_events) -> None:  # type: ignore[no-untyped-def]
+        for mart in steps.publish(number):
+            outlet_events[AssetAlias("published")].add(Asset(f"published.{mart}"))
+
+    number = plan()
+    build = dbt_group("build")
+    judged = gate(number)
+    number >> build >> judged >> publish(number)
