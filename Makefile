@@ -144,6 +144,15 @@ resume: setup ## Lift the hold: REASON=...
 gc: setup ## Forget what no retained publication needs
 	@$(RUN) gc
 
+##@ Runners
+
+.PHONY: airflow airflow-down
+airflow: .venv/.orchestrators ## Start Airflow here, with the DAGs ingest and warehouse
+	@$(RUN) airflow
+
+airflow-down: setup ## Stop Airflow; its metadata stays
+	@$(RUN) airflow-down
+
 ##@ Models
 
 .PHONY: docs state

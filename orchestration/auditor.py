@@ -6,19 +6,22 @@ Killed: the process ends when its input does.
 from __future__ import annotations
 
 import json
+import multiprocessing.context
+import os
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import quote
 
 from orchestration import database
 from orchestration.checks import Check
 from orchestration.runs import Run
-from orchestration.settings import PROJECT, Settings, environment_with
+from orchestration.settings import PROJECT, Settings, environment_with, exported
 
 COMMAND = (sys.executable, "-m", "orchestration.expectations")
 
@@ -30,7 +33,9 @@ class IncompleteAnswer(Exception):
 class Auditor:
     """A process with Great Expectations loaded, or about to be."""
 
-    def __init__(self, process: subprocess.Popen[str], errors: IO[str], seconds: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str] | _Copied, errors: IO[str], seconds: int
+    ) -> None:
         self._process, self._errors, self._seconds = process, errors, seconds
 
     def judge(self, suites: list[dict[str, Any]], advance: Callable[[str], None]) -> list[Check]:
@@ -76,22 +81,77 @@ class Auditor:
 
 @contextmanager
 def auditor(settings: Settings, connection: database.Connection, run: Run) -> Iterator[Auditor]:
-    """Start the process for `run`, now; it loads and tries its library while others work."""
+    """Start the process for `run`, now; it loads and tries its library while others work.
+
+    Where the library is loaded already (Airflow's tasks), a copy of this process answers.
+    """
     where = database.address(settings) | {
         "PGOPTIONS": database.session_options(run.run_id, "auditor"),
         "GX_ANALYTICS_ENABLED": "false",
     }
+    start = _copy if "great_expectations" in sys.modules else _program
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
-        subprocess.Popen(
-            [*COMMAND, _url(connection)], env=environment_with(where), cwd=PROJECT, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
-        ) as process,
-    ):  # fmt: skip
+        start(_url(connection), where, errors) as process,
+    ):
         try:
             yield Auditor(process, errors, settings.gate_timeout_seconds)
         finally:
             process.kill()
+
+
+def _program(url: str, where: dict[str, str], errors: IO[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, url], env=environment_with(where), cwd=PROJECT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+    )  # fmt: skip
+
+
+@contextmanager
+def _copy(url: str, where: dict[str, str], errors: IO[str]) -> Iterator[_Copied]:
+    asked, ask = os.pipe()
+    answer, answered = os.pipe()
+    process = multiprocessing.get_context("fork").Process(
+        target=_answer, args=(url, where, asked, answered, errors.fileno())
+    )
+    process.start()
+    os.close(asked)
+    os.close(answered)
+    with open(ask, "w", encoding="utf-8") as stdin, open(answer, encoding="utf-8") as stdout:
+        yield _Copied(process, stdin, stdout)
+    process.join()
+
+
+def _answer(url: str, where: dict[str, str], asked: int, answered: int, errors: int) -> None:
+    from orchestration import expectations
+
+    with (
+        open(os.dup(errors), "w", encoding="utf-8") as said,
+        redirect_stdout(said),
+        redirect_stderr(said),
+        exported(where),
+        open(asked, encoding="utf-8") as asking,
+        open(answered, "w", encoding="utf-8") as answers,
+    ):
+        try:
+            expectations.answer(url, asking, answers)
+        except Exception as error:  # `Auditor` reads the last line that was said
+            print(f"{type(error).__name__}: {error}", file=said)
+
+
+@dataclass(frozen=True)
+class _Copied:
+    """What `Auditor` needs of a process, as `subprocess.Popen` has it."""
+
+    _process: multiprocessing.context.ForkProcess
+    stdin: IO[str]
+    stdout: IO[str]
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self) -> None:
+        self._process.join()
 
 
 def _url(connection: database.Connection) -> str:

@@ -52,7 +52,9 @@ def parse(settings: Settings, *, write: bool = False) -> Manifest:
     Raises:
         AirworthyError: the project does not parse.
     """
-    result = _invoke(settings, ["parse", *(["--write-json"] if write else [])], run_id=None)
+    result = _invoke(
+        settings, ["parse", "--quiet", *(["--write-json"] if write else [])], run_id=None
+    )
     if not result.success:
         raise AirworthyError(
             f"dbt cannot read the project: {result.exception}",
@@ -88,7 +90,10 @@ def build(
     arguments += ["--indirect-selection", "empty", "--select", *selectors]
     connection.execute("delete from ops.build_results where run_id = %s", [run.run_id])
     with console.progress("build", "models and tests", len(selectors)) as advance:
-        result = _invoke(settings, arguments, run.run_id, manifest, [_follow(advance, listener)])
+        # Who listens has a log of this step alone, where dbt's own words belong.
+        quiet = ["--no-use-colors"] if listener else ["--quiet"]
+        follow = [_follow(advance, listener)]
+        result = _invoke(settings, [*arguments, *quiet], run.run_id, manifest, follow)
     if result.exception is not None:
         raise AirworthyError(
             f"dbt stopped: {result.exception}",
@@ -121,7 +126,9 @@ def document(settings: Settings) -> Path:
     Raises:
         AirworthyError: the project does not compile.
     """
-    result = _invoke(settings, ["docs", "generate", "--static", "--write-json"], run_id=None)
+    result = _invoke(
+        settings, ["docs", "generate", "--static", "--write-json", "--quiet"], run_id=None
+    )
     if not result.success:
         raise AirworthyError(
             f"dbt cannot document the project: {result.exception or 'a model does not compile'}",
@@ -164,7 +171,7 @@ def _invoke(
 
     runner = dbtRunner(manifest=manifest, callbacks=callbacks or [])
     common = [
-        "--target", "prod", "--quiet",
+        "--target", "prod",
         *([] if "--write-json" in arguments else ["--no-write-json"]),
         "--project-dir", str(settings.project), "--profiles-dir", str(settings.project),
         "--target-path", str(settings.var / "dbt"), "--log-path", str(settings.var / "logs"),

@@ -14,7 +14,7 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import IO, Any
 
 from orchestration import baseline
 from orchestration.checks import Check
@@ -37,9 +37,14 @@ _TRIAL: dict[str, Any] = {
 
 
 def main(url: str) -> None:
-    """Load the library, wait for the suites, answer."""
+    """Answer on standard output what standard input asks."""
     answers = sys.stdout
     sys.stdout = io.StringIO()  # whatever a library prints is no answer
+    answer(url, sys.stdin, answers)
+
+
+def answer(url: str, asking: IO[str], answers: IO[str]) -> None:
+    """Load the library, wait for the suites, answer."""
     logging.disable(logging.WARNING)
     import great_expectations as gx
 
@@ -49,7 +54,7 @@ def main(url: str) -> None:
     # Much of the library loads at its first use: better now, while nobody waits.
     for _ in _judge(gx, source, _TRIAL):
         pass
-    line = sys.stdin.readline()
+    line = asking.readline()
     if not line:
         return
     suites = json.loads(line)

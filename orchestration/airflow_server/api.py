@@ -42,6 +42,11 @@ class Client:
     def get(self, path: str) -> Any:
         return self.call("GET", path)
 
+    def have_pool(self, name: str, slots: int) -> None:
+        """Create the pool where it is missing; one that somebody has sized stays as it is."""
+        if name not in {pool["name"] for pool in self.get("pools?limit=1000")["pools"]}:
+            self.call("POST", "pools", {"name": name, "slots": slots})
+
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Call an endpoint below `/api/v2`; its answer.
 

@@ -26,6 +26,8 @@ _COMPONENTS = {
     "triggerer": ["--skip-serve-logs"],
     "scheduler": ["--skip-serve-logs"],
 }
+# How many tasks at once load deliveries, and build, gate or publish.
+_POOLS = {"ingest": 2, "warehouse": 1}
 _PATIENCE_SECONDS = 120
 _STOP_SECONDS = 20
 
@@ -44,18 +46,21 @@ def start(settings: Settings) -> Home:
         if name not in running:
             running[name] = _launch(home, variables, name, options)
             _record(home, running)
-    _wait(home, running)
+    client = api.Client(home.address, home.password)
+    _wait(home, client)
+    for pool, slots in _POOLS.items():
+        client.have_pool(pool, slots)
     return home
 
 
 def stop(home: Home) -> list[str]:
     """End what `start` started, cleanly where possible; the names of what was running."""
     running = recorded(home)
-    processes = {name: process for name, process in reversed(running.items())}
-    children = [child for p in processes.values() for child in _children(p)]
-    for process in processes.values():
+    processes = list(reversed(running.values()))
+    children = [child for process in processes for child in _children(process)]
+    for process in processes:
         process.terminate()
-    _, alive = psutil.wait_procs([*processes.values(), *children], timeout=_STOP_SECONDS)
+    _, alive = psutil.wait_procs([*processes, *children], timeout=_STOP_SECONDS)
     for process in alive:
         process.kill()
     home.processes.unlink(missing_ok=True)
@@ -86,9 +91,7 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return []
 
 
-def _launch(
-    home: Home, variables: dict[str, str], name: str, options: list[str]
-) -> psutil.Process:
+def _launch(home: Home, variables: dict[str, str], name: str, options: list[str]) -> psutil.Process:
     with (home.logs / f"{name}.log").open("a") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "airflow", name, *options],
@@ -105,8 +108,7 @@ def _record(home: Home, running: dict[str, psutil.Process]) -> None:
     fresh.replace(home.processes)
 
 
-def _wait(home: Home, running: dict[str, psutil.Process]) -> None:
-    client = api.Client(home.address, home.password)
+def _wait(home: Home, client: api.Client) -> None:
     until = time.monotonic() + _PATIENCE_SECONDS
     waiting: list[str] = list(_COMPONENTS)
     while time.monotonic() < until:

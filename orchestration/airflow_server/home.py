@@ -98,7 +98,7 @@ def environment(settings: Settings, home: Home) -> dict[str, str]:
         f"postgresql+psycopg://{DATABASE}@{embedded.HOST}:{port}/{DATABASE}"
         f"?passfile={quote(str(home.passfile), safe='')}"
     )
-    sections = {
+    sections: dict[str, dict[str, object]] = {
         "core": {
             "dags_folder": PROJECT / "orchestration" / "dags",
             "load_examples": False,
@@ -152,7 +152,11 @@ def environment(settings: Settings, home: Home) -> dict[str, str]:
         "openlineage": {
             "namespace": "airworthy",
             "transport": json.dumps(
-                {"type": "file", "log_file_path": str(home.folder / "lineage.jsonl"), "append": True}
+                {
+                    "type": "file",
+                    "log_file_path": str(home.folder / "lineage.jsonl"),
+                    "append": True,
+                }
             ),
         },
     }

@@ -25,6 +25,7 @@ with DAG(
         "owner": "flight-analytics",
         "retries": RETRIES,
         "retry_policy": Backoff(),
+        "pool": "warehouse",
     },
 ):
 

@@ -1,6 +1,7 @@
 """Load once what every task needs: in the scheduler, before it forks the processes of tasks.
 
 Airflow imports this module at the start of each of its programs; only the scheduler is concerned.
+Only libraries: the project's own modules may change while the scheduler runs.
 Reads and writes nothing. A library that cannot be loaded here says so where it is needed.
 """
 
@@ -19,12 +20,15 @@ _NEEDED = (
     "dbt.cli.main",
     "dbt.adapters.postgres",
     "great_expectations",
-    "orchestration.dags.parts.models",
-    "orchestration.dags.parts.landing_trigger",
-    "orchestration.dags.parts.retries",
-    "orchestration.ingest",
-    "orchestration.run",
-    "orchestration.verbs",
+    "cosmos.airflow.task_group",
+    "cosmos.operators.watcher",
+    "dbt.task.build",
+    "fsspec.implementations.local",
+    "open_data_contract_standard.model",
+    "polars",
+    "psycopg",
+    "sqlglot",
+    "rich.progress",
 )
 
 if sys.argv[1:2] == ["scheduler"]:

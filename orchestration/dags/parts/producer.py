@@ -62,6 +62,4 @@ class _Teller:
                 self._push()
 
     def _push(self) -> None:
-        self._ti.xcom_push(
-            key=KEY, value={"selected": self._selected, "ended": dict(self._ended)}
-        )
+        self._ti.xcom_push(key=KEY, value={"selected": self._selected, "ended": dict(self._ended)})
