@@ -132,6 +132,9 @@ def environment(settings: Settings, home: Home) -> dict[str, str]:
             "scheduler_idle_sleep_time": 0.2,
             "parsing_cleanup_interval": 60,
             "enable_health_check": False,
+            # How long a task whose process was killed counts as running.
+            "task_instance_heartbeat_timeout": 30,
+            "task_instance_heartbeat_timeout_detection_interval": 5,
         },
         "dag_processor": {
             "min_file_process_interval": 30,

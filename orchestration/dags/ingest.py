@@ -14,7 +14,7 @@ from airflow.timetables.trigger import CronTriggerTimetable
 
 from orchestration.dags.parts import steps
 from orchestration.dags.parts.landing_trigger import LandingTrigger
-from orchestration.dags.parts.retries import RETRIES, Backoff
+from orchestration.dags.parts.retries import RETRIES
 from orchestration.errors import DeliveryRejected
 
 LANDING = Asset("landing", watchers=[AssetWatcher(name="landing", trigger=LandingTrigger())])
@@ -31,8 +31,7 @@ with DAG(
     tags=["airworthy"],
     default_args={
         "owner": "flight-analytics",
-        "retries": RETRIES,
-        "retry_policy": Backoff(),
+        **RETRIES,
         "pool": "ingest",
     },
 ):

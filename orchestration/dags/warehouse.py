@@ -7,11 +7,15 @@ judges the evidence in the ledger, and nothing is published without a passing ve
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from airflow.sdk import DAG, Asset, AssetAlias, task
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
 from orchestration.dags.parts import steps
 from orchestration.dags.parts.models import dbt_group
-from orchestration.dags.parts.retries import RETRIES, Backoff
+from orchestration.dags.parts.retries import RETRIES
 
 with DAG(
     dag_id="warehouse",
@@ -20,11 +24,15 @@ with DAG(
     catchup=False,
     is_paused_upon_creation=False,
     doc_md=__doc__,
+    deadline=DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(minutes=30),
+        callback=AsyncCallback("orchestration.dags.parts.alerts.late"),
+    ),
     tags=["airworthy"],
     default_args={
         "owner": "flight-analytics",
-        "retries": RETRIES,
-        "retry_policy": Backoff(),
+        **RETRIES,
         "pool": "warehouse",
     },
 ):
@@ -33,7 +41,7 @@ with DAG(
     def plan() -> int | None:
         return steps.plan()
 
-    @task(trigger_rule="none_failed")
+    @task(trigger_rule="all_done")
     def gate(number: int) -> None:
         steps.gate(number)
 

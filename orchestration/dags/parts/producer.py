@@ -19,7 +19,7 @@ from orchestration.dags.parts.progress import KEY
 _TELL_SECONDS = 0.4
 
 
-class BuildProducer(DbtProducerWatcherOperator):  # type: ignore[misc]
+class BuildProducer(DbtProducerWatcherOperator):
     """Runs the step `build` for the run that task `plan` planned."""
 
     def execute(self, context: Any, **_: Any) -> None:

@@ -10,7 +10,6 @@ from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
 from orchestration import errors
 
-RETRIES = 4
 _FIRST_SECONDS = 5.0
 _LONGEST_SECONDS = 300.0
 # They stay as they are until somebody mends a file, a model or a setting.
@@ -28,3 +27,14 @@ class Backoff(RetryPolicy):
             return RetryDecision.fail("it stays so until somebody mends it")
         longest = min(_FIRST_SECONDS * 2 ** (try_number - 1), _LONGEST_SECONDS)
         return RetryDecision.retry(timedelta(seconds=random.uniform(longest / 2, longest)))  # noqa: S311
+
+
+# The policy is asked by the task's own process. One that was killed is tried again by the
+# scheduler, which knows only the plain settings.
+RETRIES: dict[str, Any] = {
+    "retries": 4,
+    "retry_policy": Backoff(),
+    "retry_delay": timedelta(seconds=_FIRST_SECONDS),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(seconds=_LONGEST_SECONDS),
+}

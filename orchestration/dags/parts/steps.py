@@ -6,6 +6,7 @@ stands in the ledger. Killed: as with the step itself; the task's next attempt s
 
 from __future__ import annotations
 
+from orchestration import database
 from orchestration.build import Listener
 
 
@@ -59,6 +60,8 @@ def build(run_id: int, listener: Listener) -> tuple[str, ...]:
     from orchestration.verbs import open_warehouse
 
     with open_warehouse("run") as (given, connection):
+        if _is_published(connection, run_id):
+            return _tell_evidence(connection, run_id, listener)
         built = build(given, connection, recall(connection, run_id), listener=listener)
         say_built(built)
     return built.failed
@@ -76,11 +79,13 @@ def gate(run_id: int) -> None:
     from orchestration.verbs import open_warehouse
 
     with open_warehouse("run") as (given, connection):
+        if _is_published(connection, run_id):
+            return
         say_verdict(gate(given, connection, recall(connection, run_id)))
 
 
 def publish(run_id: int) -> list[str]:
-    """Publish the audited candidate; the marts that it consists of."""
+    """Publish the audited candidate; the marts that it consists of, none if it was done before."""
     from orchestration.gate import recall as recall_verdict
     from orchestration.narrate import say_published
     from orchestration.publish import publish
@@ -88,7 +93,24 @@ def publish(run_id: int) -> list[str]:
     from orchestration.verbs import open_warehouse
 
     with open_warehouse("run") as (_, connection):
+        if _is_published(connection, run_id):
+            return []
         verdict = recall_verdict(connection, recall(connection, run_id))
         publication = publish(connection, verdict)
         say_published(publication)
     return [change.mart for change in publication.changes]
+
+
+def _is_published(connection: database.Connection, run_id: int) -> bool:
+    """Whether a task that was cleared has nothing left to do: what is published stays so."""
+    query = "select from ops.runs where run_id = %s and state = 'published'"
+    return connection.execute(query, [run_id]).rowcount == 1
+
+
+def _tell_evidence(
+    connection: database.Connection, run_id: int, listener: Listener
+) -> tuple[str, ...]:
+    query = "select unique_id, status from ops.build_results where run_id = %s"
+    for unique_id, status in connection.execute(query, [run_id]):
+        listener(unique_id, status)
+    return ()
