@@ -7,7 +7,7 @@ no gate passes it; the next run builds the same partitions again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,18 +77,29 @@ def build(
     run: Run,
     manifest: Manifest | None = None,
     listener: Listener | None = None,
+    only: Collection[str] | None = None,
 ) -> Built:
     """Build and test the run's candidate; dbt's failures are evidence, not exceptions.
+
+    Args:
+        listener: told of each node as it ends; dbt's own log is printed then.
+        only: unique ids; of what the run selected, nothing else is built.
 
     Raises:
         AirworthyError: dbt could not start, or the run is no longer the current one.
     """
     run.require(connection, "planned", "built", "blocked", "passed")
-    query = "select selector from ops.run_nodes where run_id = %s order by unique_id"
-    selectors = [selector for (selector,) in connection.execute(query, [run.run_id])]
+    query = "select unique_id, selector from ops.run_nodes where run_id = %s order by unique_id"
+    selected = dict(connection.execute(query, [run.run_id]).fetchall())
+    if only is not None:
+        selected = {node: selected[node] for node in selected if node in only}
+    selectors = list(selected.values())
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     arguments += ["--indirect-selection", "empty", "--select", *selectors]
-    connection.execute("delete from ops.build_results where run_id = %s", [run.run_id])
+    connection.execute(
+        "delete from ops.build_results where run_id = %s and unique_id = any(%s)",
+        [run.run_id, list(selected)],
+    )
     with console.progress("build", "models and tests", len(selectors)) as advance:
         # Who listens has a log of this step alone, where dbt's own words belong.
         quiet = ["--no-use-colors"] if listener else ["--quiet"]

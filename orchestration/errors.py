@@ -2,6 +2,7 @@
 
     AirworthyError            1   anything not listed below
     ├── PublishingHeld        1   somebody rolled back and nobody has resumed
+    ├── StaleRun              1   a newer run was planned, or a publication came in between
     ├── UsageError            2   a setting, argument, contract or suite is wrong
     ├── GateBlocked           3   the verdict is not a pass; nothing was published
     ├── DeliveryRejected      4   at least one landed file was rejected; it is kept
@@ -34,6 +35,10 @@ class UsageError(AirworthyError):
 
 class PublishingHeld(AirworthyError):
     """The run passed; a hold keeps it from being published."""
+
+
+class StaleRun(AirworthyError):
+    """Whatever this run still does comes too late; a new one has to be planned."""
 
 
 class GateBlocked(AirworthyError):

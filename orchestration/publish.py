@@ -19,7 +19,7 @@ from psycopg.rows import class_row
 
 from orchestration import console, database
 from orchestration.checks import Verdict
-from orchestration.errors import AirworthyError, GateBlocked, PublishingHeld, UsageError
+from orchestration.errors import AirworthyError, GateBlocked, PublishingHeld, StaleRun, UsageError
 from orchestration.gate import RUNBOOK
 from orchestration.runs import Run
 
@@ -94,7 +94,7 @@ def refusals(run: Run) -> Iterator[None]:
         said = str(error.diag.message_primary)
         if error.sqlstate == "AWRUN":
             todo = "Run `make run`; it plans anew from what is there."
-            raise AirworthyError(said, kept=_UNTOUCHED, todo=todo) from error
+            raise StaleRun(said, kept=_UNTOUCHED, todo=todo) from error
         if error.sqlstate == "AWGAT":
             todo = f"`make gate` shows what blocks; see {RUNBOOK}."
             raise GateBlocked(said, kept=_UNTOUCHED, todo=todo) from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from orchestration import database
-from orchestration.errors import AirworthyError
+from orchestration.errors import AirworthyError, StaleRun
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Run:
     code_version: str
 
     def require(self, connection: database.Connection, *states: str) -> None:
-        """Raise unless this run is still the current one and in one of `states`."""
+        """Raise StaleRun unless this run is still the current one and in one of `states`."""
         query = "select state from ops.runs where run_id = %s and token = %s"
         row = connection.execute(query, [self.run_id, self.token]).fetchone()
         if row is None or row[0] not in states:
-            raise AirworthyError(
+            raise StaleRun(
                 f"Run {self.run_id} is {row[0] if row else 'unknown'}, not {' or '.join(states)}.",
                 kept="Nothing was changed.",
                 todo="Run `make run`; it plans anew from what is there.",

@@ -32,6 +32,7 @@ class Settings:
         requested_by: who asked, for the ledger.
         runner: what runs the steps: shell, airflow or prefect.
         threads: how many models dbt builds at once.
+        cosmos_mode: how Airflow builds: watcher (one dbt for all models) or local (one for each).
         settle_seconds: how long a local file must lie unchanged before it is read.
         gate_timeout_seconds: how long the expectations may take before the gate blocks.
         retain_publications, retain_days: how many publications, and how old ones, one can go back
@@ -47,6 +48,7 @@ class Settings:
     requested_by: str
     runner: str
     threads: int
+    cosmos_mode: str
     settle_seconds: int
     gate_timeout_seconds: int
     retain_publications: int
@@ -74,6 +76,7 @@ def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) 
         requested_by=env.get("REQUESTED_BY") or _user(),
         runner=env.get("RUNNER", "shell"),
         threads=_whole_number(env, "DBT_THREADS", low=1, high=64, otherwise=4),
+        cosmos_mode=_one_of(env, "COSMOS_MODE", "watcher", "local"),
         settle_seconds=_whole_number(env, "SETTLE_SECONDS", low=0, high=3600, otherwise=3),
         gate_timeout_seconds=_whole_number(
             env, "GATE_TIMEOUT_SECONDS", low=1, high=86_400, otherwise=1800
@@ -114,6 +117,17 @@ def _warehouse_url(env: Mapping[str, str]) -> str | None:
         return env["WAREHOUSE_URL"]
     # libpq fills in whatever an empty DSN leaves out from the other PG* variables.
     return "" if "PGHOST" in env or "PGSERVICE" in env else None
+
+
+def _one_of(env: Mapping[str, str], name: str, *allowed: str) -> str:
+    """The variable's value; the first allowed one where it is not set."""
+    value = env.get(name, allowed[0]).lower()
+    if value not in allowed:
+        raise UsageError(
+            f"{name} is {value!r}, but must be {' or '.join(allowed)}.",
+            todo=f"Correct {name} in the environment or in .env (see .env.example).",
+        )
+    return value
 
 
 def _whole_number(env: Mapping[str, str], name: str, *, low: int, high: int, otherwise: int) -> int:

@@ -12,10 +12,12 @@ from datetime import timedelta
 from airflow.sdk import DAG, Asset, AssetAlias, task
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.exceptions import AirflowSkipException
 
 from orchestration.dags.parts import steps
 from orchestration.dags.parts.models import dbt_group
 from orchestration.dags.parts.retries import RETRIES
+from orchestration.errors import PublishingHeld
 
 with DAG(
     dag_id="warehouse",
@@ -35,19 +37,23 @@ with DAG(
         **RETRIES,
         "pool": "warehouse",
     },
-):
+) as dag:
 
     @task.short_circuit(ignore_downstream_trigger_rules=True)
     def plan() -> int | None:
         return steps.plan()
 
     @task(trigger_rule="all_done")
-    def gate(number: int) -> None:
+    def gate(number: int | None) -> None:
         steps.gate(number)
 
     @task(outlets=[AssetAlias("published")])
     def publish(number: int, *, outlet_events) -> None:  # type: ignore[no-untyped-def]
-        for mart in steps.publish(number):
+        try:
+            marts = steps.publish(number)
+        except PublishingHeld as held:
+            raise AirflowSkipException(f"{held} {held.todo}") from held
+        for mart in marts:
             outlet_events[AssetAlias("published")].add(Asset(f"published.{mart}"))
 
     number = plan()

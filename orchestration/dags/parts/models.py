@@ -1,4 +1,7 @@
-"""The dbt project as a group of tasks: drawn by Cosmos, built by one task, watched by the others.
+"""The dbt project as a group of tasks, drawn by Cosmos.
+
+Mode watcher: one task builds, the others watch it. Mode local: each task builds its own nodes, with
+retries, pool and priority from the model's `meta.cosmos.operator_kwargs`.
 
 Reads dbt's manifest (`make airflow` and every `plan` write it); writes nothing.
 """
@@ -20,11 +23,12 @@ from cosmos.constants import (
     LoadMode,
     TestBehavior,
 )
+from cosmos.operators.local import DbtTestLocalOperator
 from cosmos.operators.watcher import DbtConsumerWatcherSensor
 
 from orchestration import settings
 from orchestration.build import manifest_path
-from orchestration.dags.parts.producer import BuildProducer
+from orchestration.dags.parts.producer import BuildProducer, NodeBuilder
 from orchestration.dags.parts.progress import NodeTrigger
 
 _TRIGGER = f"{NodeTrigger.__module__}.{NodeTrigger.__qualname__}"
@@ -53,23 +57,60 @@ def dbt_group(group_id: str) -> DbtTaskGroup:
             emit_datasets=False,
         ),
         execution_config=ExecutionConfig(
-            execution_mode=ExecutionMode.WATCHER, invocation_mode=InvocationMode.DBT_RUNNER
+            execution_mode=ExecutionMode(given.cosmos_mode),
+            invocation_mode=InvocationMode.DBT_RUNNER,
         ),
     )
-    _adopt(group)
+    nodes = group.dbt_graph.filtered_nodes
+    watched = _watched(group, _tests_by_node(nodes))
+    _draw_missing_edges(nodes, watched)
+    if given.cosmos_mode == "watcher":
+        _let_one_build(group, watched)
+    else:
+        _let_each_build(watched)
     return group
 
 
-def _adopt(group: Any) -> None:
+def _watched(group: Any, tests: dict[str, list[str]]) -> dict[Any, list[str]]:
+    """The nodes that each task stands for: a model or seed, or the tests on it."""
+    found = {}
+    for task in group.iter_tasks():
+        if isinstance(task, DbtConsumerWatcherSensor):
+            unique_id, is_test = str(task.model_unique_id), task.is_test_sensor
+        elif "dbt_node_config" in getattr(task, "extra_context", {}):
+            unique_id = task.extra_context["dbt_node_config"]["unique_id"]
+            is_test = isinstance(task, DbtTestLocalOperator)
+        else:
+            continue  # the producer, and what Cosmos puts beside it
+        found[task] = tests[unique_id] if is_test else [unique_id]
+    return found
+
+
+def _draw_missing_edges(nodes: dict[str, Any], watched: dict[Any, list[str]]) -> None:
+    """A test that reads two models comes after both; Cosmos draws the one that it stands at."""
+    task_of = {unique_id: task for task, mine in watched.items() for unique_id in mine}
+    for unique_id, task in task_of.items():
+        for parent in nodes[unique_id].depends_on:
+            if parent in task_of and task_of[parent].task_id not in task.upstream_task_ids:
+                task_of[parent] >> task
+
+
+def _let_each_build(watched: dict[Any, list[str]]) -> None:
+    """Put our builder in the place of Cosmos's operators, which know nothing of runs."""
+    for task, mine in watched.items():
+        task.__class__ = NodeBuilder
+        task.watched = mine
+        task.trigger_rule = (
+            "none_failed"  # what this run leaves out is skipped, and in nobody's way
+        )
+
+
+def _let_one_build(group: Any, watched: dict[Any, list[str]]) -> None:
     """Put our producer in the place of Cosmos's, and our triggers behind its sensors."""
     producer = group.tasks_map[PRODUCER_WATCHER_TASK_ID]
     producer.__class__ = BuildProducer  # Cosmos offers no way to name another one
-    tests = _tests_by_node(group.dbt_graph.filtered_nodes)
-    for task in group.iter_tasks():
-        if isinstance(task, DbtConsumerWatcherSensor):
-            unique_id = str(task.model_unique_id)
-            watched = tests[unique_id] if task.is_test_sensor else [unique_id]
-            _watch(task, producer.task_id, watched)
+    for task, mine in watched.items():
+        _watch(task, producer.task_id, mine)
 
 
 def _watch(task: Any, producer: str, watched: list[str]) -> None:

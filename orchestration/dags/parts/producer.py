@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from cosmos.operators.local import DbtRunLocalOperator
 from cosmos.operators.watcher import DbtProducerWatcherOperator
 
 from orchestration.dags.parts import steps
@@ -29,6 +30,20 @@ class BuildProducer(DbtProducerWatcherOperator):
             failed = steps.build(run_id, teller.heard)
         if failed:
             # Another attempt would give the same result.
+            raise AirflowFailException(f"dbt failed or skipped: {', '.join(failed)}")
+
+
+class NodeBuilder(DbtRunLocalOperator):
+    """Builds the nodes `watched` (unique ids), as far as the run selected them."""
+
+    watched: list[str]
+
+    def execute(self, context: Any, **_: Any) -> None:
+        run_id = int(context["ti"].xcom_pull(task_ids="plan"))
+        mine = sorted({*self.watched} & {*steps.selected(run_id)})
+        if not mine:
+            raise AirflowSkipException("Not part of this run: nothing that it reads or is changed")
+        if failed := steps.build(run_id, lambda *_: None, mine):
             raise AirflowFailException(f"dbt failed or skipped: {', '.join(failed)}")
 
 

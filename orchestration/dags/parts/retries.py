@@ -13,7 +13,10 @@ from orchestration import errors
 _FIRST_SECONDS = 5.0
 _LONGEST_SECONDS = 300.0
 # They stay as they are until somebody mends a file, a model or a setting.
-_LASTING = (errors.GateBlocked, errors.DeliveryRejected, errors.UsageError, errors.PublishingHeld)
+_LASTING = (
+    errors.GateBlocked, errors.DeliveryRejected, errors.UsageError, errors.PublishingHeld,
+    errors.StaleRun,
+)  # fmt: skip
 
 
 class Backoff(RetryPolicy):

@@ -6,8 +6,11 @@ stands in the ledger. Killed: as with the step itself; the task's next attempt s
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from orchestration import database
 from orchestration.build import Listener
+from orchestration.errors import UsageError
 
 
 def find_new() -> list[list[str]]:
@@ -52,8 +55,8 @@ def selected(run_id: int) -> list[str]:
     return [unique_id for (unique_id,) in rows]
 
 
-def build(run_id: int, listener: Listener) -> tuple[str, ...]:
-    """Build and test the run's candidate; the names of what failed or was skipped."""
+def build(run_id: int, listener: Listener, only: Collection[str] | None = None) -> tuple[str, ...]:
+    """Build and test the run's candidate, or `only` some nodes; what failed or was skipped."""
     from orchestration.build import build
     from orchestration.narrate import say_built
     from orchestration.runs import recall
@@ -62,17 +65,21 @@ def build(run_id: int, listener: Listener) -> tuple[str, ...]:
     with open_warehouse("run") as (given, connection):
         if _is_published(connection, run_id):
             return _tell_evidence(connection, run_id, listener)
-        built = build(given, connection, recall(connection, run_id), listener=listener)
+        run = recall(connection, run_id)
+        built = build(given, connection, run, listener=listener, only=only)
         say_built(built)
     return built.failed
 
 
-def gate(run_id: int) -> None:
+def gate(run_id: int | None) -> None:
     """Judge the candidate.
 
     Raises:
         GateBlocked: it does not pass.
+        UsageError: there is no run, because it could not be planned.
     """
+    if run_id is None:
+        raise UsageError("No run was planned.", todo="The log of task `plan` says why.")
     from orchestration.gate import gate
     from orchestration.narrate import say_verdict
     from orchestration.runs import recall
