@@ -1,4 +1,4 @@
-"""The same deliveries give the same marts from a shell and from Airflow, by its real scheduler."""
+"""Airflow itself, its scheduler and all, on a checkout of its own: the picture tells the truth."""
 
 from __future__ import annotations
 
@@ -8,75 +8,194 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from orchestration import settings
 from orchestration.airflow_server import api, home
-from orchestration.settings import PROJECT
+from tests.flights import relative_path, whole_year
+from tests.steps import copy_project
 
 _PATIENCE_SECONDS = 180
-DAYS = ("2013-01-01", "2013-01-02")
+_OVER = ("success", "failed")
+_PRODUCER = "build.dbt_producer_watcher"
+DAY = date(2013, 1, 1)
 
 
-def verb(environment: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestration", *arguments],
-        cwd=PROJECT, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+class Place:
+    """A checkout with Airflow running, one landed day at the start.
+
+    Attributes:
+        client: the session with Airflow's API server.
+    """
+
+    client: api.Client
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.project = folder, copy_project(folder / "project")
+        self.landing = folder / "landing"
+        self.environment = {
+            **os.environ, "VAR_DIR": str(folder / "var"), "LANDING_URL": str(self.landing),
+            "SETTLE_SECONDS": "0",
+        }  # fmt: skip
+        (self.landing / "planes").mkdir(parents=True)
+        planes = "planes/planes_2013-01-01.csv"
+        shutil.copy(whole_year() / planes, self.landing / planes)
+        self.land(1)
+
+    def land(self, day: int) -> None:
+        for source in ("flights", "weather"):
+            path = relative_path(source, DAY.replace(day=day))
+            (self.landing / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(whole_year() / path, self.landing / path)
+
+    def verb(self, *arguments: str, **variables: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestration", *arguments],
+            cwd=self.project, env=self.environment | variables, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self) -> None:
+        self.verb("airflow")
+        here = home.of(settings.load(self.environment))
+        self.client = api.Client(here.address, here.password)
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        text = (self.project / path).read_text()
+        assert old in text
+        (self.project / path).write_text(text.replace(old, new))
+
+    def trigger(self) -> str:
+        """Start the DAG `warehouse`; the run's id."""
+        run = self.client.call("POST", "dags/warehouse/dagRuns", {"logical_date": None})
+        return str(run["dag_run_id"])
+
+    def ends(self, run: str) -> str:
+        """The state that the DAG run ends in."""
+        return str(self.until(lambda: self._over(run)))
+
+    def tasks(self, run: str) -> dict[str, dict[str, Any]]:
+        found = self.client.get(f"dags/warehouse/dagRuns/{run}/taskInstances?limit=200")
+        return {task["task_id"]: task for task in found["task_instances"]}
+
+    def published(self, count: int) -> None:
+        """Wait until so many DAG runs published."""
+        self.until(lambda: self._count() >= count)
+
+    def publications(self) -> str:
+        return self.verb("psql", "--sql", "select count(*) from ops.publications")
+
+    def clear(self, run: str, *tasks: str) -> None:
+        wanted = {"task_ids": list(tasks)} if tasks else {}
+        self.client.call(
+            "POST", "dags/warehouse/clearTaskInstances",
+            {"dry_run": False, "dag_run_id": run, "only_failed": False, "reset_dag_runs": True}
+            | wanted,
+        )  # fmt: skip
+
+    def until(self, condition: Any) -> Any:
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not (found := condition()):
+            assert time.monotonic() < deadline, "not in time"
+            time.sleep(0.3)
+        return found
+
+    def _over(self, run: str) -> str | None:
+        state = self.client.get(f"dags/warehouse/dagRuns/{run}")["state"]
+        return state if state in _OVER else None
+
+    def _count(self) -> int:
+        runs = self.client.get("dags/warehouse/dagRuns")["dag_runs"]
+        ended = [run["dag_run_id"] for run in runs if run["state"] == "success"]
+        return sum(self.tasks(run)["publish"]["state"] == "success" for run in ended)
 
 
-def land(landing: Path, day: str) -> None:
-    for source in ("flights", "weather"):
-        name = f"{source}_{day}.csv.gz"
-        target = landing / source / day[:4] / day[5:7] / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(PROJECT / "landing" / target.relative_to(landing), target)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    made = Place(tmp_path_factory.mktemp("airflow"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.verb("airflow-down")
+        made.verb("clean-data")
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of a checkout of its own, with one landed day; its servers end with it."""
-    landing = tmp_path / "landing"
-    planes = landing / "planes/planes_2013-01-01.csv"
-    planes.parent.mkdir(parents=True)
-    shutil.copy(PROJECT / "landing/planes/planes_2013-01-01.csv", planes)
-    land(landing, DAYS[0])
-    environment = {
-        **os.environ, "VAR_DIR": str(tmp_path / "var"), "LANDING_URL": str(landing),
-        "SETTLE_SECONDS": "0",
-    }  # fmt: skip
-    yield environment
-    verb(environment, "airflow-down")
-    verb(environment, "clean-data")
+def test_what_lands_is_published_as_the_shell_publishes_it(place: Place) -> None:
+    place.published(1)
+    place.land(2)  # while it runs: the watcher on the landing place notices
+    place.published(2)
+    assert place.client.get("importErrors")["import_errors"] == []
+    shell = str(place.folder / "shell")
+    place.verb("run", VAR_DIR=shell)
+    by_shell = place.verb("digest", VAR_DIR=shell)
+    place.verb("clean-data", VAR_DIR=shell)
+    assert place.verb("digest") == by_shell
 
 
-def await_publications(environment: dict[str, str], client: api.Client, count: int) -> None:
-    until = time.monotonic() + _PATIENCE_SECONDS
-    while time.monotonic() < until:
-        runs = client.get("dags/warehouse/dagRuns")["dag_runs"]
-        assert all(run["state"] != "failed" for run in runs)
-        if sum(run["state"] == "success" for run in runs) >= count:
-            return
-        time.sleep(0.5)
-    pytest.fail("no publication in time")
+def test_a_run_with_nothing_new_is_skipped(place: Place) -> None:
+    run = place.trigger()
+    assert place.ends(run) == "success"
+    states = {name: task["state"] for name, task in place.tasks(run).items()}
+    assert states.pop("plan") == "success"
+    assert set(states.values()) == {"skipped"}
 
 
-def test_airflow_publishes_what_the_shell_publishes(place: dict[str, str], tmp_path: Path) -> None:
-    verb(place, "airflow")
-    here = home.of(settings.load(place))
-    client = api.Client(here.address, here.password)
-    await_publications(place, client, 1)
-    land(Path(place["LANDING_URL"]), DAYS[1])
-    await_publications(place, client, 2)
-    assert client.get("importErrors")["import_errors"] == []
-    by_airflow = verb(place, "digest")
+def test_a_failed_test_and_a_failed_model_are_red_and_publish_nothing(place: Place) -> None:
+    before = place.publications()
+    new_test = place.project / "tests/data_tests/singular/assert_nothing_flies.sql"
+    new_test.write_text("select * from {{ ref('fct_flights') }}")
+    run = place.trigger()
+    assert place.ends(run) == "failed"
+    assert place.tasks(run)["publish"]["state"] == "upstream_failed"
+    new_test.unlink()
 
-    shell = {**place, "VAR_DIR": str(tmp_path / "shell")}
-    verb(shell, "run")
-    by_shell = verb(shell, "digest")
-    verb(shell, "clean-data")
-    assert by_airflow == by_shell
+    model = "models/marts/flights/dim_airlines.sql"
+    place.edit(model, "select", "select 1 / 0 as nothing,")
+    run = place.trigger()
+    assert place.ends(run) == "failed"
+    tasks = place.tasks(run)
+    assert tasks["build.models.marts.flights.dim_airlines.run"]["state"] == "failed"
+    assert tasks["publish"]["state"] == "upstream_failed"
+    assert tasks[_PRODUCER]["try_number"] == 1, "it cannot heal by itself"
+    place.edit(model, "select 1 / 0 as nothing,", "select")
+    assert place.publications() == before
+
+
+@pytest.mark.parametrize(("day", "is_worker"), [(3, False), (4, True)], ids=["task", "worker"])
+def test_a_killed_producer_is_tried_again_and_publishes_once(
+    place: Place, day: int, is_worker: bool
+) -> None:
+    before = place.publications()
+    place.land(day)
+    run, process = place.until(lambda: _producer(place))
+    # The worker of the executor is the parent of the task's supervisor.
+    (process.parent() if is_worker else process).kill()
+    assert place.ends(run) == "success"
+    assert place.tasks(run)[_PRODUCER]["try_number"] == 2
+    assert place.publications() != before
+
+
+def _producer(place: Place) -> tuple[str, psutil.Process] | None:
+    """The DAG run that builds now, and the process of its producer."""
+    for run in place.client.get("dags/warehouse/dagRuns?state=running")["dag_runs"]:
+        task = place.tasks(run["dag_run_id"]).get(_PRODUCER, {})
+        if task.get("state") == "running" and task.get("pid"):
+            return run["dag_run_id"], psutil.Process(task["pid"])
+    return None
+
+
+def test_a_published_run_that_is_cleared_twice_publishes_no_second_time(place: Place) -> None:
+    runs = place.client.get("dags/warehouse/dagRuns?order_by=-start_date")["dag_runs"]
+    run = next(r["dag_run_id"] for r in runs if r["state"] == "success")
+    before, digest = place.publications(), place.verb("digest")
+    for tasks in ((), ("gate", "publish")):
+        place.clear(run, *tasks)
+        assert place.ends(run) == "success"
+    assert (place.publications(), place.verb("digest")) == (before, digest)

@@ -27,6 +27,7 @@ from asgiref.sync import sync_to_async
 
 KEY = "progress"
 _LOOK_SECONDS = 0.5
+_FORGET_SECONDS = 3600
 _GOOD = {"success", "pass", "warn", "no-op"}
 _OVER = {"success", "failed", "skipped", "upstream_failed", "removed"}
 
@@ -88,7 +89,7 @@ class NodeTrigger(BaseTrigger):
     async def _look(self) -> _View:
         ti = self.task_instance
         assert ti is not None
-        view = _views.setdefault((ti.dag_id, ti.run_id), _View())
+        view = _views.get((ti.dag_id, ti.run_id)) or _new_view(ti.dag_id, ti.run_id)
         async with view.lock:
             if time.monotonic() - view.seen_at >= _LOOK_SECONDS:
                 # In this order: what was told before the end is seen with the end.
@@ -96,6 +97,15 @@ class NodeTrigger(BaseTrigger):
                 view.progress = await sync_to_async(_progress)(ti.dag_id, ti.run_id, self.producer)
                 view.seen_at = time.monotonic()
         return view
+
+
+def _new_view(dag_id: str, run_id: str) -> _View:
+    """A view of one more run; those of runs that nobody looks at any more are forgotten."""
+    now = time.monotonic()
+    for key in [key for key, view in _views.items() if view.seen_at < now - _FORGET_SECONDS]:
+        del _views[key]
+    _views[dag_id, run_id] = view = _View(seen_at=now - _LOOK_SECONDS)
+    return view
 
 
 def _state(dag_id: str, run_id: str, task_id: str) -> str | None:
