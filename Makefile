@@ -169,7 +169,7 @@ test: .venv/.dev ## Set up what is missing and run all tests
 	@$(PY) -m tests.prepare
 	@$(PY) -m pytest
 
-faults: .venv/.dev ## Let every single operation of a run, a rollback and gc fail once; half an hour
+faults: .venv/.dev ## Let every single operation of a run, a rollback and gc fail once; an hour
 	@$(PY) -m pytest tests/faults --every
 
 lint: .venv/.dev ## Check SQL, Python and types
