@@ -21,7 +21,7 @@ from orchestration import embedded, settings, warehouse
 from orchestration.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
-MEASUREMENTS = ("ingest", "large", "peers", "transform", "gate", "readers")
+MEASUREMENTS = ("ingest", "large", "peers", "transform", "gate", "readers", "airflow")
 
 
 def interleave(
@@ -49,7 +49,7 @@ def table(seconds: dict[str, list[float]], rows: int, base: str) -> str:
         "|---|---|---|---|",
     ]
     for name, taken in seconds.items():
-        ratios = [mine / theirs for mine, theirs in zip(taken, seconds[base], strict=True)]
+        ratios = [mine / theirs for mine, theirs in zip(taken, seconds[base], strict=False)]
         lines.append(
             f"| {name} | {statistics.median(taken):.2f} ({min(taken):.2f} to {max(taken):.2f})"
             f" | {rows / statistics.median(taken):,.0f}"

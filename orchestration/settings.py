@@ -33,6 +33,7 @@ class Settings:
         runner: what runs the steps: shell, airflow or prefect.
         threads: how many models dbt builds at once.
         cosmos_mode: how Airflow builds: watcher (one dbt for all models) or local (one for each).
+        openlineage_url: who collects lineage; None means a file.
         settle_seconds: how long a local file must lie unchanged before it is read.
         gate_timeout_seconds: how long the expectations may take before the gate blocks.
         retain_publications, retain_days: how many publications, and how old ones, one can go back
@@ -49,6 +50,7 @@ class Settings:
     runner: str
     threads: int
     cosmos_mode: str
+    openlineage_url: str | None
     settle_seconds: int
     gate_timeout_seconds: int
     retain_publications: int
@@ -77,6 +79,7 @@ def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) 
         runner=env.get("RUNNER", "shell"),
         threads=_whole_number(env, "DBT_THREADS", low=1, high=64, otherwise=4),
         cosmos_mode=_one_of(env, "COSMOS_MODE", "watcher", "local"),
+        openlineage_url=env.get("OPENLINEAGE_URL"),
         settle_seconds=_whole_number(env, "SETTLE_SECONDS", low=0, high=3600, otherwise=3),
         gate_timeout_seconds=_whole_number(
             env, "GATE_TIMEOUT_SECONDS", low=1, high=86_400, otherwise=1800

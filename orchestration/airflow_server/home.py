@@ -154,13 +154,7 @@ def environment(settings: Settings, home: Home) -> dict[str, str]:
         },
         "openlineage": {
             "namespace": "airworthy",
-            "transport": json.dumps(
-                {
-                    "type": "file",
-                    "log_file_path": str(home.folder / "lineage.jsonl"),
-                    "append": True,
-                }
-            ),
+            "transport": json.dumps(_lineage(settings, home)),
         },
     }
     named = {
@@ -179,3 +173,10 @@ def environment(settings: Settings, home: Home) -> dict[str, str]:
             "RUNNER": "airflow",
         }
     )
+
+
+def _lineage(settings: Settings, home: Home) -> dict[str, object]:
+    if settings.openlineage_url:
+        return {"type": "http", "url": settings.openlineage_url}
+    path = home.folder / "lineage.jsonl"
+    return {"type": "file", "log_file_path": str(path), "append": True}

@@ -12,6 +12,7 @@ import functools
 from collections import defaultdict
 from typing import Any
 
+from airflow.sdk import TaskGroup
 from airflow.triggers.base import StartTriggerArgs
 from cosmos.airflow.task_group import DbtTaskGroup
 from cosmos.config import ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
@@ -64,6 +65,7 @@ def dbt_group(group_id: str) -> DbtTaskGroup:
     nodes = group.dbt_graph.filtered_nodes
     watched = _watched(group, _tests_by_node(nodes))
     _draw_missing_edges(nodes, watched)
+    _drop_empty_groups(group)
     if given.cosmos_mode == "watcher":
         _let_one_build(group, watched)
     else:
@@ -93,6 +95,15 @@ def _draw_missing_edges(nodes: dict[str, Any], watched: dict[Any, list[str]]) ->
         for parent in nodes[unique_id].depends_on:
             if parent in task_of and task_of[parent].task_id not in task.upstream_task_ids:
                 task_of[parent] >> task
+
+
+def _drop_empty_groups(group: Any) -> None:
+    """Cosmos makes one for each folder, also where none of its nodes is a task (exposures)."""
+    for name, child in [*group.children.items()]:
+        if isinstance(child, TaskGroup):
+            _drop_empty_groups(child)
+            if not child.children:
+                del group.children[name]
 
 
 def _let_each_build(watched: dict[Any, list[str]]) -> None:
