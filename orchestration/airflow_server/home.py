@@ -6,17 +6,15 @@ at the next start.
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import secrets
-import socket
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from orchestration import embedded
+from orchestration.daemons.place import Place, write_secret
 from orchestration.settings import PROJECT, Settings, environment_with
 
 USER = "admin"
@@ -25,52 +23,16 @@ DATABASE = "airflow"
 _SLOTS = 4
 
 
-@dataclass(frozen=True)
-class Home:
-    """The folder `var/airflow`: logs, secrets, process ids and the remembered port."""
-
-    folder: Path
-
-    @property
-    def logs(self) -> Path:
-        return self.folder / "logs"
-
-    @property
-    def passfile(self) -> Path:
-        return self.folder / "passfile"
+class Home(Place):
+    """The folder `var/airflow`."""
 
     @property
     def passwords(self) -> Path:
         return self.folder / "passwords.json"
 
     @property
-    def processes(self) -> Path:
-        return self.folder / "processes.json"
-
-    @property
-    def port(self) -> int:
-        """The remembered port of the API server; chosen free at the first call."""
-        path = self.folder / "port"
-        if not path.exists():
-            with socket.socket() as probe:
-                probe.bind((embedded.HOST, 0))
-                path.write_text(str(probe.getsockname()[1]))
-        return int(path.read_text())
-
-    @property
-    def address(self) -> str:
-        return f"http://{embedded.HOST}:{self.port}"
-
-    @property
     def password(self) -> str:
         return str(json.loads(self.passwords.read_text())[USER])
-
-    def secret(self, name: str) -> str:
-        """A random value that stays the same, kept in a file of its own."""
-        path = self.folder / name
-        if not path.exists():
-            write_secret(path, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
-        return path.read_text()
 
 
 def of(settings: Settings) -> Home:
@@ -80,15 +42,6 @@ def of(settings: Settings) -> Home:
     if not home.passwords.exists():
         write_secret(home.passwords, json.dumps({USER: secrets.token_urlsafe(12)}))
     return home
-
-
-def write_secret(path: Path, text: str) -> None:
-    """Write `text` where only its owner reads it; there is never half a file."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    fresh.replace(path)
 
 
 def environment(settings: Settings, home: Home) -> dict[str, str]:

@@ -1,21 +1,16 @@
-"""Airflow's metadata: a database of the embedded server, owned by a role of its own.
+"""Airflow's metadata: Airflow migrates its database when its version changed.
 
-Creates role, password file and database; has Airflow migrate them when its version changed.
-Killed: the next start does what is missing.
+Writes the database `airflow` of the embedded server. Killed: the next start does what is missing.
 """
 
 from __future__ import annotations
 
-import secrets
 import subprocess
 import sys
 from importlib.metadata import version
 
-import psycopg
-from psycopg import sql
-
-from orchestration import embedded
-from orchestration.airflow_server.home import DATABASE, Home, write_secret
+from orchestration.airflow_server.home import DATABASE, Home
+from orchestration.daemons import metadata
 from orchestration.errors import AirworthyError
 from orchestration.settings import Settings
 
@@ -26,34 +21,12 @@ def prepare(settings: Settings, home: Home, environment: dict[str, str]) -> bool
     Raises:
         AirworthyError: Airflow cannot migrate it.
     """
-    server = embedded.locate(settings)
-    embedded.start(server)
-    with psycopg.connect(
-        host=embedded.HOST, port=server.port, user=embedded.NAME, dbname="postgres",
-        passfile=str(server.passfile), password="", autocommit=True,
-    ) as connection:  # fmt: skip
-        is_new = _create(connection, home)
+    is_new = metadata.create(settings, home, DATABASE)
     installed = home.folder / "migrated"
     if not is_new and installed.exists() and installed.read_text() == version("apache-airflow"):
         return False
     _migrate(home, environment)
     installed.write_text(version("apache-airflow"))
-    return True
-
-
-def _create(connection: psycopg.Connection[tuple[object, ...]], home: Home) -> bool:
-    name = sql.Identifier(DATABASE)
-    if not home.passfile.exists():
-        password = secrets.token_urlsafe(24)
-        exists = connection.execute("select from pg_roles where rolname = %s", [DATABASE])
-        verb = sql.SQL("alter" if exists.rowcount else "create")
-        connection.execute(
-            sql.SQL("{} role {} login password {}").format(verb, name, sql.Literal(password))
-        )
-        write_secret(home.passfile, f"{embedded.HOST}:*:{DATABASE}:{DATABASE}:{password}\n")
-    if connection.execute("select from pg_database where datname = %s", [DATABASE]).rowcount:
-        return False
-    connection.execute(sql.SQL("create database {} owner {}").format(name, name))
     return True
 
 

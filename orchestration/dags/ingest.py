@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.assets import AssetOrTimeSchedule
 from airflow.timetables.trigger import CronTriggerTimetable
 
-from orchestration.dags.parts import steps
+from orchestration import steps
 from orchestration.dags.parts.landing_trigger import LandingTrigger
 from orchestration.dags.parts.retries import RETRIES
 from orchestration.errors import DeliveryRejected

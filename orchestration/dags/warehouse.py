@@ -14,7 +14,7 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowSkipException
 
-from orchestration.dags.parts import steps
+from orchestration import steps
 from orchestration.dags.parts.models import dbt_group
 from orchestration.dags.parts.retries import RETRIES
 from orchestration.errors import PublishingHeld

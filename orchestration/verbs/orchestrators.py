@@ -24,7 +24,8 @@ def airflow() -> None:
 @click.command("airflow-down")
 def airflow_down() -> None:
     """Stop Airflow's processes; its metadata stays."""
-    from orchestration.airflow_server import components, home
+    from orchestration.airflow_server import home
+    from orchestration.daemons import processes
 
-    stopped = components.stop(home.of(settings.load()))
+    stopped = processes.stop(home.of(settings.load()))
     console.say("airflow", f"stopped {', '.join(stopped)}" if stopped else "it was not running")

@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from cosmos.operators.local import DbtRunLocalOperator
 from cosmos.operators.watcher import DbtProducerWatcherOperator
 
-from orchestration.dags.parts import steps
+from orchestration import steps
 from orchestration.dags.parts.progress import KEY
 
 _TELL_SECONDS = 0.4
