@@ -18,6 +18,7 @@ from benchmarks.__main__ import table, write
 from orchestration import database, warehouse
 from orchestration.airflow_server import api, components, home
 from orchestration.build import environment, manifest_path, parse
+from orchestration.daemons import processes
 from orchestration.run import run
 from orchestration.settings import PROJECT, Settings, environment_with
 from tests.flights import relative_path, whole_year
@@ -138,7 +139,7 @@ def _airflow(given: Settings, *, stock: bool) -> Iterator[api.Client]:
         try:
             yield api.Client(here.address, here.password)
         finally:
-            components.stop(here)
+            processes.stop(here)
 
 
 def _rounds(client: api.Client, given: Settings, dag: str) -> tuple[list[float], float]:
@@ -167,7 +168,7 @@ def _rounds(client: api.Client, given: Settings, dag: str) -> tuple[list[float],
 
 def _heaviest(given: Settings) -> float:
     """MiB that the largest process below the scheduler holds for itself alone."""
-    scheduler = components.recorded(home.of(given)).get("scheduler")
+    scheduler = processes.recorded(home.of(given)).get("scheduler")
     found = [0.0]
     for process in scheduler.children(recursive=True) if scheduler else []:
         try:

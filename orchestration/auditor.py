@@ -6,6 +6,7 @@ Killed: the process ends when its input does.
 from __future__ import annotations
 
 import json
+import multiprocessing
 import multiprocessing.context
 import os
 import subprocess
@@ -83,13 +84,15 @@ class Auditor:
 def auditor(settings: Settings, connection: database.Connection, run: Run) -> Iterator[Auditor]:
     """Start the process for `run`, now; it loads and tries its library while others work.
 
-    Where the library is loaded already (Airflow's tasks), a copy of this process answers.
+    Where the library is loaded already (Airflow's tasks), a copy of this process answers, unless
+    this one may have no children (Celery's workers).
     """
     where = database.address(settings) | {
         "PGOPTIONS": database.session_options(run.run_id, "auditor"),
         "GX_ANALYTICS_ENABLED": "false",
     }
-    start = _copy if "great_expectations" in sys.modules else _program
+    is_loaded = "great_expectations" in sys.modules
+    start = _copy if is_loaded and not multiprocessing.current_process().daemon else _program
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
         start(_url(connection), where, errors) as process,

@@ -34,6 +34,8 @@ class Settings:
         threads: how many models dbt builds at once.
         cosmos_mode: how Airflow builds: watcher (one dbt for all models) or local (one for each).
         openlineage_url: who collects lineage; None means a file.
+        celery_broker_url: Redis for Airflow's CeleryExecutor; None means LocalExecutor.
+        celery_workers: how many of its workers `make airflow` starts here.
         settle_seconds: how long a local file must lie unchanged before it is read.
         gate_timeout_seconds: how long the expectations may take before the gate blocks.
         retain_publications, retain_days: how many publications, and how old ones, one can go back
@@ -51,6 +53,8 @@ class Settings:
     threads: int
     cosmos_mode: str
     openlineage_url: str | None
+    celery_broker_url: str | None = field(repr=False)
+    celery_workers: int
     settle_seconds: int
     gate_timeout_seconds: int
     retain_publications: int
@@ -80,6 +84,8 @@ def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) 
         threads=_whole_number(env, "DBT_THREADS", low=1, high=64, otherwise=4),
         cosmos_mode=_one_of(env, "COSMOS_MODE", "watcher", "local"),
         openlineage_url=env.get("OPENLINEAGE_URL"),
+        celery_broker_url=env.get("CELERY_BROKER_URL"),
+        celery_workers=_whole_number(env, "CELERY_WORKERS", low=0, high=64, otherwise=1),
         settle_seconds=_whole_number(env, "SETTLE_SECONDS", low=0, high=3600, otherwise=3),
         gate_timeout_seconds=_whole_number(
             env, "GATE_TIMEOUT_SECONDS", low=1, high=86_400, otherwise=1800

@@ -23,4 +23,5 @@ class Need:
 
 POSTGRESQL = Need("postgresql", "postgresql", "usr/lib/postgresql/1[5-7]/bin/initdb")
 CHROMIUM = Need("chromium", "chromium", "usr/bin/chromium")
-NEEDS = (POSTGRESQL, CHROMIUM)
+REDIS = Need("redis", "redis-server", "usr/bin/redis-server")
+NEEDS = (POSTGRESQL, CHROMIUM, REDIS)

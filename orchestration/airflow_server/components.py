@@ -1,4 +1,4 @@
-"""Airflow's four processes: start them and wait until all are healthy.
+"""Airflow's processes: start them and wait until all are healthy.
 
 Writes what `daemons.processes` does. Killed: the next start finds what runs.
 """
@@ -20,6 +20,7 @@ _COMPONENTS = {
     "triggerer": ["--skip-serve-logs"],
     "scheduler": ["--skip-serve-logs"],
 }
+_WORKER = ["-m", "airflow", "celery", "worker", "--skip-serve-logs", "--concurrency", "2"]
 # How many tasks at once load deliveries, and build, gate or publish.
 _POOLS = {"ingest": 2, "warehouse": 1}
 _PATIENCE_SECONDS = 120
@@ -34,20 +35,29 @@ def start(settings: Settings) -> Home:
     home = of(settings)
     variables = environment(settings, home)
     metadata.prepare(settings, home, variables)
-    commands = {n: ["-m", "airflow", n, *options] for n, options in _COMPONENTS.items()}
+    commands = _commands(settings)
     processes.launch(home, variables, commands)
     client = api.Client(home.address, home.password)
-    _wait(home, client)
+    _wait(home, client, list(commands))
     for pool, slots in _POOLS.items():
         client.have_pool(pool, slots)
     return home
 
 
-def _wait(home: Home, client: api.Client) -> None:
+def _commands(settings: Settings) -> dict[str, list[str]]:
+    """What to start, by name; with a Celery broker, workers as well."""
+    commands = {name: ["-m", "airflow", name, *options] for name, options in _COMPONENTS.items()}
+    if settings.celery_broker_url:
+        for n in range(1, settings.celery_workers + 1):
+            commands[f"worker-{n}"] = [*_WORKER, "--celery-hostname", f"worker-{n}@%h"]
+    return commands
+
+
+def _wait(home: Home, client: api.Client, names: list[str]) -> None:
     until = time.monotonic() + _PATIENCE_SECONDS
-    waiting: list[str] = list(_COMPONENTS)
+    waiting = names
     while time.monotonic() < until:
-        ended = [name for name in _COMPONENTS if name not in processes.recorded(home)]
+        ended = [name for name in names if name not in processes.recorded(home)]
         if ended:
             raise _broken(home, f"{', '.join(ended)} ended at once", ended[0])
         waiting = client.unhealthy()

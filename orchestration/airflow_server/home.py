@@ -55,7 +55,7 @@ def environment(settings: Settings, home: Home) -> dict[str, str]:
         "core": {
             "dags_folder": PROJECT / "orchestration" / "dags",
             "load_examples": False,
-            "executor": "LocalExecutor",
+            "executor": "CeleryExecutor" if settings.celery_broker_url else "LocalExecutor",
             "parallelism": _SLOTS,
             "auth_manager": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager"
             ".SimpleAuthManager",
@@ -93,6 +93,11 @@ def environment(settings: Settings, home: Home) -> dict[str, str]:
             "min_file_process_interval": 30,
             "refresh_interval": 60,
             "parsing_processes": 1,
+        },
+        "celery": {
+            "broker_url": settings.celery_broker_url or "",
+            "result_backend": f"db+{metadata}",
+            "worker_prefetch_multiplier": 1,
         },
         "logging": {"base_log_folder": home.logs, "logging_level": "INFO"},
         "usage_data_collection": {"enabled": False},

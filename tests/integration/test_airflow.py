@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,9 @@ import pytest
 
 from orchestration import settings
 from orchestration.airflow_server import api, home
+from orchestration.daemons import processes
 from tests.flights import relative_path, whole_year
+from tests.needs import REDIS
 from tests.steps import copy_project
 
 _PATIENCE_SECONDS = 180
@@ -35,12 +38,12 @@ class Place:
 
     client: api.Client
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.folder, self.project = folder, copy_project(folder / "project")
         self.landing = folder / "landing"
         self.environment = {
             **os.environ, "VAR_DIR": str(folder / "var"), "LANDING_URL": str(self.landing),
-            "SETTLE_SECONDS": "0",
+            "SETTLE_SECONDS": "0", **variables,
         }  # fmt: skip
         (self.landing / "planes").mkdir(parents=True)
         planes = "planes/planes_2013-01-01.csv"
@@ -199,3 +202,38 @@ def test_a_published_run_that_is_cleared_twice_publishes_no_second_time(place: P
         place.clear(run, *tasks)
         assert place.ends(run) == "success"
     assert (place.publications(), place.verb("digest")) == (before, digest)
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a throw-away Redis."""
+    program = REDIS.find()
+    assert program, "set-up should have installed it"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(program), "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
+    folder = tmp_path_factory.mktemp("redis")
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as process:
+        yield f"redis://127.0.0.1:{port}/0"
+        process.terminate()
+
+
+@pytest.mark.needs("redis")
+def test_celery_workers_do_the_same_and_one_of_two_may_die(redis: str, tmp_path: Path) -> None:
+    place = Place(tmp_path, CELERY_BROKER_URL=redis, CELERY_WORKERS="2")
+    try:
+        place.start()
+        place.published(1)
+        workers = processes.recorded(home.of(settings.load(place.environment)))
+        for process in (*workers["worker-1"].children(recursive=True), workers["worker-1"]):
+            process.kill()
+        place.land(2)
+        place.published(2)
+        shell = str(place.folder / "shell")
+        place.verb("run", VAR_DIR=shell)
+        assert place.verb("digest", VAR_DIR=shell) == place.verb("digest")
+        place.verb("clean-data", VAR_DIR=shell)
+    finally:
+        place.verb("airflow-down")
+        place.verb("clean-data")

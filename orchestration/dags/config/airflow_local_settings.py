@@ -1,6 +1,7 @@
-"""Load once what every task needs: in the scheduler, before it forks the processes of tasks.
+"""Load once what every task needs: before the processes of tasks are forked.
 
-Airflow imports this module at the start of each of its programs; only the scheduler is concerned.
+Airflow imports this module at the start of each of its programs; concerned are those that fork
+tasks: the scheduler with LocalExecutor, Celery's workers.
 Only libraries: the project's own modules may change while the scheduler runs.
 Reads and writes nothing. A library that cannot be loaded here says so where it is needed.
 """
@@ -31,7 +32,7 @@ _NEEDED = (
     "rich.progress",
 )
 
-if sys.argv[1:2] == ["scheduler"]:
+if sys.argv[1:2] in (["scheduler"], ["celery"]):
     for _name in _NEEDED:
         with contextlib.suppress(ImportError):
             importlib.import_module(_name)
