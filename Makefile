@@ -153,6 +153,16 @@ airflow: .venv/.orchestrators ## Start Airflow here, with the DAGs ingest and wa
 airflow-down: setup ## Stop Airflow; its metadata stays
 	@$(RUN) airflow-down
 
+.PHONY: prefect prefect-run prefect-down
+prefect: .venv/.orchestrators ## Start Prefect here, with the flows ingest and warehouse
+	@$(RUN) prefect
+
+prefect-run: .venv/.orchestrators ## Run the flows ingest and warehouse once
+	@$(RUN) prefect-run
+
+prefect-down: setup ## Stop Prefect; its history stays
+	@$(RUN) prefect-down
+
 ##@ Models
 
 .PHONY: docs state

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
     from dbt.contracts.graph.manifest import Manifest
 
-_GOOD = ("success", "pass", "warn", "no-op")
+GOOD = ("success", "pass", "warn", "no-op")
 
-# Told of each node as it ends: its unique id, and dbt's word for how.
+# Told of each node's start and end: its unique id, and `started` or dbt's word for how it ended.
 Listener = Callable[[str, str], None]
+STARTED = "started"
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def build(
     run.advance(connection, "built")
     results: Iterable[Any] = getattr(result.result, "results", ())
     outcomes = [(item.node.name, str(item.status)) for item in results]
-    failed = tuple(name for name, status in outcomes if status not in _GOOD)
+    failed = tuple(name for name, status in outcomes if status not in GOOD)
     return Built(len(outcomes), failed, _over_budget(connection, run))
 
 
@@ -193,6 +194,9 @@ def _invoke(
 
 def _follow(advance: console.Advance, listener: Listener | None) -> Any:
     def on_event(event: Any) -> None:
+        if listener and event.info.name == "NodeStart":
+            with suppress(AttributeError):
+                listener(event.data.node_info.unique_id, STARTED)
         if event.info.name == "NodeFinished":
             with suppress(AttributeError):
                 node = event.data.node_info

@@ -1,6 +1,9 @@
 """Every error that a user can meet, and the exit code it ends with.
 
     AirworthyError            1   anything not listed below
+    ├── StepFailed            1   a step met an error that is not one of these
+    ├── StepTimedOut          1   a step took too long; its process was ended
+    ├── BuildFailed           1   a model, seed or test failed
     ├── PublishingHeld        1   somebody rolled back and nobody has resumed
     ├── StaleRun              1   a newer run was planned, or a publication came in between
     ├── UsageError            2   a setting, argument, contract or suite is wrong
@@ -29,6 +32,18 @@ class AirworthyError(Exception):
         self.todo = todo
 
 
+class StepFailed(AirworthyError):
+    """What went wrong in a step's own process, in words."""
+
+
+class StepTimedOut(AirworthyError):
+    """As long as nothing else changes, the next try would take as long."""
+
+
+class BuildFailed(AirworthyError):
+    """dbt ran; the gate judges the evidence that it left."""
+
+
 class UsageError(AirworthyError):
     exit_code = 2
 
@@ -51,3 +66,9 @@ class DeliveryRejected(AirworthyError):
 
 class WarehouseBusy(AirworthyError):
     exit_code = 75
+
+
+# They stay as they are until somebody mends a file, a model or a setting.
+LASTING = (
+    BuildFailed, DeliveryRejected, GateBlocked, PublishingHeld, StaleRun, StepTimedOut, UsageError,
+)  # fmt: skip

@@ -38,6 +38,8 @@ class Settings:
         celery_workers: how many of its workers `make airflow` starts here.
         settle_seconds: how long a local file must lie unchanged before it is read.
         gate_timeout_seconds: how long the expectations may take before the gate blocks.
+        step_timeout_seconds: how long Prefect lets a step's process run before it ends it.
+        environment: which environment's Prefect deployments and work pool these are.
         retain_publications, retain_days: how many publications, and how old ones, one can go back
             to; the rule that keeps more wins.
         token_key, token_key_file: the key that restricted columns are tokenised with.
@@ -57,6 +59,8 @@ class Settings:
     celery_workers: int
     settle_seconds: int
     gate_timeout_seconds: int
+    step_timeout_seconds: int
+    environment: str
     retain_publications: int
     retain_days: int
     token_key: str | None = field(repr=False)
@@ -90,6 +94,10 @@ def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) 
         gate_timeout_seconds=_whole_number(
             env, "GATE_TIMEOUT_SECONDS", low=1, high=86_400, otherwise=1800
         ),
+        step_timeout_seconds=_whole_number(
+            env, "STEP_TIMEOUT_SECONDS", low=1, high=86_400, otherwise=7200
+        ),
+        environment=env.get("ENVIRONMENT", "local"),
         retain_publications=_whole_number(
             env, "RETAIN_PUBLICATIONS", low=1, high=100_000, otherwise=50
         ),
@@ -104,6 +112,17 @@ def environment_with(variables: Mapping[str, str]) -> dict[str, str]:
     whatever it says about PostgreSQL: a stray PGPASSWORD must not win over ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return kept | dict(variables)
+
+
+def inherited() -> dict[str, str]:
+    """This process's environment, for a process that shall see the same settings."""
+    return dict(os.environ)
+
+
+def adopt(variables: Mapping[str, str]) -> None:
+    """Take over another process's environment for good."""
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 @contextmanager

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from orchestration import database
-from orchestration.build import Listener
+from orchestration.build import STARTED, Listener
 from orchestration.errors import UsageError
+
+# They tell their last argument of each node's start and end.
+LISTENING = ("build",)
 
 
 def find_new() -> list[list[str]]:
@@ -108,6 +111,27 @@ def publish(run_id: int) -> list[str]:
     return [change.mart for change in publication.changes]
 
 
+def abandon(run_id: int) -> None:
+    """Let nothing come of a run that nobody waits for any more; one that ended stays as it is."""
+    from orchestration.verbs import open_warehouse
+
+    with open_warehouse() as (_, connection):
+        connection.execute(
+            "update ops.runs set state = 'superseded', finished_at = now()"
+            " where run_id = %s and state in ('planned', 'built', 'passed')",
+            [run_id],
+        )
+
+
+def account(run_id: int) -> str:
+    """What the run did and why, as Markdown; of a published one also the page in `var/reports`."""
+    from orchestration.account import account
+    from orchestration.verbs import open_warehouse
+
+    with open_warehouse() as (given, connection):
+        return account(given, connection, run_id)
+
+
 def _is_published(connection: database.Connection, run_id: int) -> bool:
     """Whether a task that was cleared has nothing left to do: what is published stays so."""
     query = "select from ops.runs where run_id = %s and state = 'published'"
@@ -119,5 +143,6 @@ def _tell_evidence(
 ) -> tuple[str, ...]:
     query = "select unique_id, status from ops.build_results where run_id = %s"
     for unique_id, status in connection.execute(query, [run_id]):
+        listener(unique_id, STARTED)
         listener(unique_id, status)
     return ()

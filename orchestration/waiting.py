@@ -11,12 +11,26 @@ from orchestration.deliveries import UNMATCHED
 from orchestration.landing import File, Landing
 from orchestration.settings import Settings
 
+Listing = frozenset[tuple[str, str]]
+
 
 def unseen(connection: database.Connection, listed: list[File]) -> list[File]:
     """Those of the listed files that the ledger does not know in this version."""
     query = "select uri, file_version from ops.deliveries where withdraws is null"
     seen = set(connection.execute(query))
     return [file for file in listed if (file.uri, file.version) not in seen]
+
+
+def look(settings: Settings, known: Listing) -> tuple[Listing, list[File]] | None:
+    """The listing and what of it is new; None when it is `known`, or still grows."""
+    files = Landing.at(settings.landing_url).files()
+    listing = frozenset((file.uri, file.version) for file in files)
+    if listing == known:
+        return None
+    if any(file.age is not None and file.age < settings.settle_seconds for file in files):
+        return None
+    with database.connect(settings, name="landing") as connection:
+        return listing, unseen(connection, files)
 
 
 def groups(settings: Settings, connection: database.Connection) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Verbs about Airflow on this machine."""
+"""Verbs about Airflow and Prefect on this machine."""
 
 from __future__ import annotations
 
@@ -29,3 +29,43 @@ def airflow_down() -> None:
 
     stopped = processes.stop(home.of(settings.load()))
     console.say("airflow", f"stopped {', '.join(stopped)}" if stopped else "it was not running")
+
+
+@click.command()
+def prefect() -> None:
+    """Start Prefect's server, serve the deployments, and print where it is."""
+    from orchestration import warehouse
+    from orchestration.prefect_server import components
+
+    given = settings.load()
+    warehouse.up(given)
+    home = components.start(given)
+    console.say("prefect", f"{home.address}, login in {home.folder / 'password'}, user admin")
+
+
+@click.command("prefect-run")
+def prefect_run() -> None:
+    """Run the flows ingest and warehouse once, with a server for as long as that takes."""
+    import subprocess
+    import sys
+
+    from orchestration import warehouse
+    from orchestration.prefect_server import components
+
+    given = settings.load()
+    warehouse.up(given)
+    with components.borrowed(given) as variables:
+        done = subprocess.run(
+            [sys.executable, "-m", "orchestration.flows.once"], env=variables, cwd=settings.PROJECT
+        )
+    sys.exit(done.returncode)
+
+
+@click.command("prefect-down")
+def prefect_down() -> None:
+    """Stop Prefect's processes; its history stays."""
+    from orchestration.daemons import processes
+    from orchestration.prefect_server import home
+
+    stopped = processes.stop(home.of(settings.load()))
+    console.say("prefect", f"stopped {', '.join(stopped)}" if stopped else "it was not running")

@@ -13,10 +13,8 @@ from typing import Any
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from orchestration import database, settings, waiting
-from orchestration.landing import File, Landing
-
-Listing = frozenset[tuple[str, str]]
+from orchestration import settings
+from orchestration.waiting import Listing, look
 
 
 class LandingTrigger(BaseEventTrigger):
@@ -41,7 +39,7 @@ class LandingTrigger(BaseEventTrigger):
         known: Listing = frozenset()
         while True:
             try:
-                found = await sync_to_async(_look)(known)
+                found = await sync_to_async(look)(settings.load(), known)
             except Exception:  # a landing place that is away comes back; the trigger must not end
                 self.log.exception("The landing place cannot be looked at; trying again")
                 found = None
@@ -50,16 +48,3 @@ class LandingTrigger(BaseEventTrigger):
                 if new:
                     yield TriggerEvent({"files": len(new)})
             await asyncio.sleep(self.seconds)
-
-
-def _look(known: Listing) -> tuple[Listing, list[File]] | None:
-    """The listing and what of it is new; None when it is `known`, or still grows."""
-    given = settings.load()
-    files = Landing.at(given.landing_url).files()
-    listing = frozenset((file.uri, file.version) for file in files)
-    if listing == known:
-        return None
-    if any(file.age is not None and file.age < given.settle_seconds for file in files):
-        return None
-    with database.connect(given, name="landing") as connection:
-        return listing, waiting.unseen(connection, files)

@@ -15,6 +15,7 @@ from cosmos.operators.local import DbtRunLocalOperator
 from cosmos.operators.watcher import DbtProducerWatcherOperator
 
 from orchestration import steps
+from orchestration.build import STARTED
 from orchestration.dags.parts.progress import KEY
 
 _TELL_SECONDS = 0.4
@@ -67,7 +68,8 @@ class _Teller:
         self._push()
 
     def heard(self, unique_id: str, status: str) -> None:
-        self._ended[unique_id] = status
+        if status != STARTED:
+            self._ended[unique_id] = status
 
     def _tell(self) -> None:
         told = 0

@@ -12,11 +12,6 @@ from orchestration import errors
 
 _FIRST_SECONDS = 5.0
 _LONGEST_SECONDS = 300.0
-# They stay as they are until somebody mends a file, a model or a setting.
-_LASTING = (
-    errors.GateBlocked, errors.DeliveryRejected, errors.UsageError, errors.PublishingHeld,
-    errors.StaleRun,
-)  # fmt: skip
 
 
 class Backoff(RetryPolicy):
@@ -26,7 +21,7 @@ class Backoff(RetryPolicy):
         self, exception: BaseException, try_number: int, max_tries: int, context: Any = None
     ) -> RetryDecision:
         del max_tries, context
-        if isinstance(exception, _LASTING):
+        if isinstance(exception, errors.LASTING):
             return RetryDecision.fail("it stays so until somebody mends it")
         longest = min(_FIRST_SECONDS * 2 ** (try_number - 1), _LONGEST_SECONDS)
         return RetryDecision.retry(timedelta(seconds=random.uniform(longest / 2, longest)))  # noqa: S311

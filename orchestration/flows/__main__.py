@@ -1,0 +1,91 @@
+"""Serve the deployments: `python -m orchestration.flows`, started by `make prefect`.
+
+Writes the environment's work pool, queues, deployments and automations (again at each start, so
+that they are what the code says), then works off what its queues hold, each flow run in a process
+of its own, and watches the landing place. Killed: flow runs under way end, and the next start
+marks them as crashed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import anyio
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+from prefect.client.schemas.objects import (
+    ConcurrencyLimitConfig,
+    ConcurrencyLimitStrategy,
+    StateType,
+)
+from prefect.deployments.runner import EntrypointType
+from prefect.events import DeploymentEventTrigger
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.states import Crashed
+from prefect.workers.process import ProcessWorker
+
+from orchestration import settings
+from orchestration.flows.ingest import ingest_flow
+from orchestration.flows.parts import names
+from orchestration.flows.parts.watcher import watch
+from orchestration.flows.warehouse import warehouse_flow
+from orchestration.settings import Settings
+
+# In case an event is lost.
+_NET = "*/30 * * * *"
+_UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+
+
+async def serve(given: Settings) -> None:
+    """Register and work, until ended."""
+    pool = names.pool(given.environment)
+    async with get_client() as client:
+        with contextlib.suppress(ObjectAlreadyExists):
+            await client.create_work_pool(
+                WorkPoolCreate(
+                    name=pool,
+                    type=ProcessWorker.type,
+                    base_job_template=ProcessWorker.get_default_base_job_template(),
+                )
+            )
+        await _bury(client, pool)
+    for flow, event, resource in (
+        (ingest_flow, names.LANDED, names.landing(given.environment)),
+        (warehouse_flow, names.LOADED, names.raw(given.environment)),
+    ):
+        deployment = await flow.ato_deployment(
+            name=given.environment,
+            cron=_NET,
+            entrypoint_type=EntrypointType.MODULE_PATH,
+            work_pool_name=pool,
+            work_queue_name=flow.name,
+            job_variables={"working_dir": str(given.project)},
+            concurrency_limit=ConcurrencyLimitConfig(
+                limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE
+            ),
+            triggers=[
+                DeploymentEventTrigger(expect={event}, match={"prefect.resource.id": resource})
+            ],
+            tags=["airworthy", given.environment],
+        )
+        await deployment.aapply()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ProcessWorker(pool, name=pool).start)
+        tasks.start_soon(watch)
+
+
+async def _bury(client: Any, pool: str) -> None:
+    """Mark as crashed what the last process left under way: nothing works on it any more."""
+    left = await client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(state={"type": {"any_": _UNDER_WAY}}),
+        work_pool_filter=WorkPoolFilter(name={"any_": [pool]}),
+    )
+    for run in left:
+        state = Crashed(message="The process that worked on it ended.")
+        await client.set_flow_run_state(run.id, state, force=True)
+
+
+if __name__ == "__main__":
+    anyio.run(serve, settings.load())

@@ -1,0 +1,1 @@
+"""What the flows are wired from."""
