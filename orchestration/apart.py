@@ -26,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from orchestration.settings import Settings
@@ -47,7 +47,8 @@ _LOADED = (
     "sqlglot",
 )
 
-# What a step says while it runs: {"said": line} or {"node": unique id, "status": dbt's word}.
+# What a step says while it runs: {"said": line}, {"logged": a library's line}, or
+# {"node": unique id, "status": dbt's word}.
 Heard = Callable[[dict[str, Any]], None]
 
 _open: set[socket.socket] = set()
@@ -179,15 +180,16 @@ def _answer(theirs: socket.socket) -> None:
         with lock:
             theirs.sendall(json.dumps(message).encode() + b"\n")
 
-    sys.stdout = sys.stderr = _Lines(tell)
+    sys.stdout = sys.stderr = _Lines("logged", tell)
     tell(_outcome(asked, tell))
 
 
 def _outcome(asked: dict[str, Any], tell: Heard) -> dict[str, Any]:
     try:
-        from orchestration import errors, settings, steps
+        from orchestration import console, errors, settings, steps
 
         settings.adopt(asked["environment"])
+        console.out.file = cast("IO[str]", _Lines("said", tell))
         arguments = list(asked["arguments"])
         if asked["step"] in steps.LISTENING:
             arguments.append(lambda node, status: tell({"node": node, "status": status}))
@@ -208,15 +210,15 @@ def _end_with(theirs: socket.socket) -> None:
 
 
 class _Lines:
-    """A text stream that tells each line."""
+    """A text stream that tells each line as `key`."""
 
-    def __init__(self, tell: Heard) -> None:
-        self._tell, self._begun = tell, ""
+    def __init__(self, key: str, tell: Heard) -> None:
+        self._key, self._tell, self._begun = key, tell, ""
 
     def write(self, text: str) -> int:
         *lines, self._begun = (self._begun + text).split("\n")
         for line in filter(str.strip, lines):
-            self._tell({"said": line})
+            self._tell({self._key: line})
         return len(text)
 
     def flush(self) -> None:

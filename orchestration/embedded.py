@@ -223,6 +223,8 @@ def _write_configuration(server: Embedded, port: int) -> None:
         "checkpoint_timeout": "15min",
         "random_page_cost": 1.1,
         "jit": "off",  # these queries are short; compiling them costs more than it saves
+        # A killed step's statement ends too, rather than holding its locks to the end.
+        "client_connection_check_interval": "'1s'",
         "timezone": "'UTC'",
         "log_timezone": "'UTC'",
         "cluster_name": f"'{NAME}'",

@@ -119,6 +119,11 @@ def inherited() -> dict[str, str]:
     return dict(os.environ)
 
 
+def shows_steps() -> bool:
+    """Whether flows print what their steps say, as `make prefect-run` wants it."""
+    return "AIRWORTHY_ECHO" in os.environ
+
+
 def adopt(variables: Mapping[str, str]) -> None:
     """Take over another process's environment for good."""
     os.environ.clear()

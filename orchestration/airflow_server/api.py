@@ -6,9 +6,14 @@ Speaks HTTP to the API server on loopback; writes what the called endpoint write
 from __future__ import annotations
 
 import json
+import random
+import time
+from http.client import HTTPException
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
+from uuid import uuid4
 
 from orchestration.airflow_server.home import USER
 from orchestration.errors import AirworthyError
@@ -24,6 +29,24 @@ _HEALTH = {
 _open = build_opener(ProxyHandler({})).open
 
 
+_EXISTS = 409
+# How often a call whose answer was lost is made again, and the longest wait before.
+_TRIES = 4
+_WAIT_SECONDS = 2.0
+
+
+class Refused(AirworthyError):
+    """The server answered, and said no.
+
+    Args:
+        code: HTTP's.
+    """
+
+    def __init__(self, what: str, code: int) -> None:
+        super().__init__(what)
+        self.code = code
+
+
 class Client:
     """A session of the generated user with the API server."""
 
@@ -35,7 +58,7 @@ class Client:
         """The processes that are not (yet) healthy."""
         try:
             found = self._send("GET", "/api/v2/monitor/health", None, {})
-        except (URLError, OSError):
+        except AirworthyError:
             return list(_HEALTH.values())
         return [p for name, p in _HEALTH.items() if (found[name] or {}).get("status") != "healthy"]
 
@@ -46,6 +69,58 @@ class Client:
         """Create the pool where it is missing; one that somebody has sized stays as it is."""
         if name not in {pool["name"] for pool in self.get("pools?limit=1000")["pools"]}:
             self.call("POST", "pools", {"name": name, "slots": slots})
+
+    def start(self, dag: str, key: str | None = None) -> str:
+        """Have a run of a DAG; its id. A second call with the same `key` gives the first's run."""
+        run_id = key or str(uuid4())
+        try:
+            self._surely("POST", f"dags/{dag}/dagRuns", {"dag_run_id": run_id,
+                                                         "logical_date": None})  # fmt: skip
+        except Refused as refusal:
+            if refusal.code != _EXISTS:
+                raise
+        return run_id
+
+    def state(self, dag: str, run_id: str) -> str:
+        """queued, running, success or failed."""
+        return str(self.get(f"dags/{dag}/dagRuns/{quote(run_id)}")["state"])
+
+    def announce(self, asset: str, key: str) -> None:
+        """Tell what waits for an asset that it has changed; once for each `key`."""
+        found = self._surely("GET", f"assets?uri_pattern={quote(asset)}")["assets"]
+        numbers = [each["id"] for each in found if asset in (each["uri"], each["name"])]
+        if not numbers:
+            raise AirworthyError(
+                f"Airflow knows no asset {asset}.",
+                kept="Nothing was announced.",
+                todo="Name one that a DAG waits for; its page `Assets` lists them.",
+            )
+        for left in reversed(range(_TRIES)):
+            known = self._surely("GET", f"assets/events?asset_id={numbers[0]}&order_by=-timestamp")
+            if any(event["extra"].get("key") == key for event in known["asset_events"]):
+                return
+            try:
+                body = {"asset_id": numbers[0], "extra": {"key": key}}
+                self.call("POST", "assets/events", body)
+                return
+            except Refused:
+                raise
+            except AirworthyError:  # the answer was lost: is the event there?
+                if not left:
+                    raise
+
+    def _surely(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """A call that may be made twice: again when there was no answer."""
+        for left in reversed(range(_TRIES)):
+            try:
+                return self.call(method, path, body)
+            except Refused:
+                raise
+            except AirworthyError:
+                if not left:
+                    raise
+            time.sleep(random.uniform(_WAIT_SECONDS / 2, _WAIT_SECONDS))  # noqa: S311
+        return None
 
     def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """Call an endpoint below `/api/v2`; its answer.
@@ -72,9 +147,13 @@ class Client:
         try:
             with _open(request, timeout=30) as answer:
                 text = answer.read()
-        except URLError as error:
-            if not hasattr(error, "code"):
-                raise
-            said = error.read().decode(errors="replace")  # type: ignore[attr-defined]
-            raise AirworthyError(f"Airflow refuses {method} {path}: {said[:500]}") from error
+        except HTTPError as error:
+            said = error.read().decode(errors="replace")[:500]
+            raise Refused(f"Airflow refuses {method} {path}: {said}", error.code) from error
+        except (URLError, HTTPException, OSError) as error:
+            raise AirworthyError(
+                f"Airflow's API server at {self._address} does not answer: {error}",
+                kept="What it was doing goes on, or is found by the next run.",
+                todo="`make airflow` starts it.",
+            ) from error
         return json.loads(text) if text else None

@@ -27,6 +27,7 @@ from prefect.states import Crashed
 from prefect.workers.process import ProcessWorker
 
 from orchestration import settings
+from orchestration.flows.airflow import asset_flow, dag_flow
 from orchestration.flows.ingest import ingest_flow
 from orchestration.flows.parts import names
 from orchestration.flows.parts.watcher import watch
@@ -51,29 +52,35 @@ async def serve(given: Settings) -> None:
                 )
             )
         await _bury(client, pool)
-    for flow, event, resource in (
-        (ingest_flow, names.LANDED, names.landing(given.environment)),
-        (warehouse_flow, names.LOADED, names.raw(given.environment)),
-    ):
-        deployment = await flow.ato_deployment(
-            name=given.environment,
-            cron=_NET,
-            entrypoint_type=EntrypointType.MODULE_PATH,
-            work_pool_name=pool,
-            work_queue_name=flow.name,
-            job_variables={"working_dir": str(given.project)},
-            concurrency_limit=ConcurrencyLimitConfig(
-                limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE
-            ),
-            triggers=[
-                DeploymentEventTrigger(expect={event}, match={"prefect.resource.id": resource})
-            ],
-            tags=["airworthy", given.environment],
-        )
-        await deployment.aapply()
+    landed = _on(names.LANDED, names.landing(given.environment))
+    loaded = _on(names.LOADED, names.raw(given.environment))
+    await _deploy(given, ingest_flow, cron=_NET, triggers=[landed])
+    await _deploy(given, warehouse_flow, cron=_NET, triggers=[loaded])
+    await _deploy(given, dag_flow)
+    await _deploy(given, asset_flow)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(ProcessWorker(pool, name=pool).start)
         tasks.start_soon(watch)
+
+
+def _on(event: str, resource: str) -> DeploymentEventTrigger:
+    return DeploymentEventTrigger(expect={event}, match={"prefect.resource.id": resource})
+
+
+async def _deploy(given: Settings, flow: Any, **starts: Any) -> None:
+    """Register a flow; a queue of its own lets its runs be held or given way."""
+    one = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
+    deployment = await flow.ato_deployment(
+        name=given.environment,
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        work_pool_name=names.pool(given.environment),
+        work_queue_name=flow.name,
+        job_variables={"working_dir": str(given.project)},
+        concurrency_limit=one,
+        tags=["airworthy", given.environment],
+        **starts,
+    )
+    await deployment.aapply()
 
 
 async def _bury(client: Any, pool: str) -> None:

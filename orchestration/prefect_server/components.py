@@ -56,7 +56,7 @@ def _have(settings: Settings, home: Home, names: list[str]) -> None:
         "flows": ["-m", "orchestration.flows"],
     }
     processes.launch(home, variables, {name: commands[name] for name in names})
-    client = api.Client(home)
+    client = api.Client(home.api, home.login)
     checks: dict[str, Callable[[], bool]] = {
         "server": client.is_healthy,
         "flows": client.is_served,

@@ -55,8 +55,11 @@ def prefect_run() -> None:
     given = settings.load()
     warehouse.up(given)
     with components.borrowed(given) as variables:
+        quiet = {"AIRWORTHY_ECHO": "1", "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL"}
         done = subprocess.run(
-            [sys.executable, "-m", "orchestration.flows.once"], env=variables, cwd=settings.PROJECT
+            [sys.executable, "-m", "orchestration.flows.once"],
+            env=variables | quiet,
+            cwd=settings.PROJECT,
         )
     sys.exit(done.returncode)
 

@@ -15,11 +15,17 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from orchestration import apart, errors, settings
+from orchestration import apart, console, errors, settings
 
 _FIRST_SECONDS = 5.0
 _LONGEST_SECONDS = 300.0
 _RETRIES = 4
+
+
+def echo(line: str) -> None:
+    """Where the flows run in a terminal, what the steps say is shown there."""
+    if settings.shows_steps():
+        console.out.print(line, markup=False)
 
 
 def _heals(_task: Any, _run: Any, state: Any) -> bool:
@@ -55,6 +61,9 @@ def perform(
     def heard(message: dict[str, Any]) -> None:
         if "said" in message:
             log.info("%s", message["said"])
+            echo(message["said"])
+        elif "logged" in message:
+            log.info("%s", message["logged"])
         elif on_node:
             on_node(message["node"], message["status"])
 

@@ -1,0 +1,160 @@
+"""Airflow starts what Prefect runs, and the other way round: once, whatever gets lost."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from orchestration.airflow_server import api as airflow_api
+from orchestration.errors import AirworthyError
+from orchestration.prefect_server import api as prefect_api
+from tests.checkout import Checkout
+
+_NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """Both servers over one warehouse, in which one day was published from the shell."""
+    checkout = Checkout.at(tmp_path_factory.mktemp("checkout") / "project")
+    checkout.land("2013-01-01")
+    try:
+        checkout.verb("run")
+        checkout.verb("prefect")
+        checkout.verb("airflow")
+        yield checkout
+    finally:
+        checkout.verb("airflow-down")
+        checkout.verb("prefect-down")
+        checkout.verb("clean-data")
+
+
+@contextmanager
+def losing_first_answer(address: str, path: str) -> Iterator[str]:
+    """An address that hands on each request, but not the answer to the first POST to `path`."""
+    host, port = address.removeprefix("http://").split(":")
+    lost = threading.Event()
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def hand_on(client: socket.socket) -> None:
+        with client, socket.create_connection((host, int(port))) as server:
+            asked = client.recv(1_000_000)
+            head, _, body = asked.partition(b"\r\n\r\n")
+            length = next(
+                (int(line.split(b":")[1]) for line in head.lower().split(b"\r\n")
+                 if line.startswith(b"content-length")), 0,
+            )  # fmt: skip
+            while len(body) < length:
+                body += client.recv(1_000_000)
+            server.sendall(head + b"\r\n\r\n" + body)  # urllib asks for Connection: close
+            answer = b""
+            while piece := server.recv(1_000_000):
+                answer += piece
+            if head.startswith(b"POST") and path.encode() in head and not lost.is_set():
+                lost.set()
+                return
+            client.sendall(answer)
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listening.accept()
+            except OSError:
+                return
+            hand_on(client)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        assert lost.is_set()
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join()
+
+
+def end_of_dag(both: Checkout, dag: str, run_id: str) -> str:
+    state = ""
+    for _ in both.patiently():
+        state = both.airflow.state(dag, run_id)
+        if state in ("success", "failed"):
+            break
+    return state
+
+
+def test_airflow_starts_a_prefect_deployment_and_waits(both: Checkout) -> None:
+    run_id = both.airflow.start("run_prefect")
+    assert end_of_dag(both, "run_prefect", run_id) == "success"
+    (run,) = both.runs("warehouse")
+    assert run["idempotency_key"] == f"airflow.run_prefect.{run_id}.run.-1"
+    assert both.end(run["id"])["type"] == "COMPLETED"
+
+
+def test_prefect_starts_an_airflow_dag_and_waits(both: Checkout) -> None:
+    run = both.start("airflow-dag")
+    assert both.end(run)["message"] == f"Airflow's run prefect.{run} of warehouse succeeded."
+    assert both.airflow.state("warehouse", f"prefect.{run}") == "success"
+
+
+def test_prefect_announces_an_asset_that_starts_a_dag(both: Checkout) -> None:
+    before = len(both.airflow.get("dags/ingest/dagRuns")["dag_runs"])
+    assert both.end(both.start("airflow-asset"))["type"] == "COMPLETED"
+    for _ in both.patiently():
+        if len(both.airflow.get("dags/ingest/dagRuns")["dag_runs"]) > before:
+            return
+    pytest.fail("no run of ingest")
+
+
+def test_the_steps_of_both_are_the_same_in_the_same_order(both: Checkout) -> None:
+    for flow, dag in (("warehouse", "warehouse"), ("ingest", "ingest")):
+        tasks = {t["task_id"]: t for t in both.airflow.get(f"dags/{dag}/tasks")["tasks"]}
+        ids = [name for name in tasks if "." not in name]
+        below = {name: _reached(tasks, name) for name in tasks}
+        ordered = sorted(ids, key=lambda name: -len(below[name]))
+        if flow == "warehouse":
+            ordered.insert(1, "build")  # a group of tasks in Airflow
+        (first, *_) = both.runs(flow) or [{"id": both.start(flow)}]
+        both.end(first["id"])
+        ran = [t["name"].split("-")[0] for t in both.tasks(first["id"]) if " " not in t["name"]]
+        assert list(dict.fromkeys(ran)) == ordered[: len(set(ran))]
+
+
+def _reached(tasks: dict[str, dict[str, list[str]]], name: str) -> set[str]:
+    direct = tasks[name]["downstream_task_ids"]
+    return set(direct).union(*(_reached(tasks, each) for each in direct))
+
+
+def test_a_lost_answer_starts_no_second_run_in_prefect(both: Checkout) -> None:
+    home = both.prefect_home
+    with losing_first_answer(home.address, "create_flow_run") as address:
+        client = prefect_api.Client(f"{address}/api", home.login)
+        run_id = client.start("warehouse/local", "asked once")
+    assert [r["id"] for r in both.runs("warehouse") if r["idempotency_key"] == "asked once"] == [
+        run_id
+    ]
+
+
+def test_a_lost_answer_starts_no_second_run_in_airflow(both: Checkout) -> None:
+    home = both.airflow_home
+    with losing_first_answer(home.address, "dagRuns") as address:
+        airflow_api.Client(address, home.password).start("warehouse", "asked-once")
+    runs = both.airflow.get("dags/warehouse/dagRuns")["dag_runs"]
+    assert [r["dag_run_id"] for r in runs].count("asked-once") == 1
+    with losing_first_answer(home.address, "assets/events") as address:
+        airflow_api.Client(address, home.password).announce("landing", "told once")
+    events = both.airflow.get("assets/events")["asset_events"]
+    assert [e["extra"].get("key") for e in events].count("told once") == 1
+
+
+def test_a_server_that_is_down_is_named_with_what_starts_it() -> None:
+    with pytest.raises(AirworthyError, match=f"Prefect's server at {_NOWHERE}") as found:
+        prefect_api.Client(_NOWHERE, "a:b").call("GET", "ready")
+    assert "make prefect" in found.value.todo
+    with pytest.raises(AirworthyError, match=f"Airflow's API server at {_NOWHERE}") as found:
+        airflow_api.Client(_NOWHERE, "").call("GET", "dags")
+    assert "make airflow" in found.value.todo

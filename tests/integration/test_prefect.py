@@ -1,0 +1,151 @@
+"""What Prefect runs ends as what the shell runs, or not at all; with the real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import Checkout
+
+_MODEL = "models/marts/flights/agg_airlines_daily.sql"
+_SUITE = "expectations/agg_airlines_daily.json"
+_LAST = "select * from aggregated"
+_SLOW = (_LAST, "select aggregated.* from aggregated cross join (select pg_sleep(600)) as slow")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """Prefect serving a checkout in which one day has been published."""
+    checkout = Checkout.at(tmp_path_factory.mktemp("checkout") / "project")
+    checkout.land("2013-01-01")
+    try:
+        checkout.verb("prefect")
+        for _ in checkout.patiently():
+            if checkout.ask("select count(*) from ops.publications") == "1":
+                break
+        yield checkout
+    finally:
+        checkout.verb("prefect-down")
+        checkout.verb("clean-data")
+
+
+def test_what_lands_is_published_as_the_shell_does_it(served: Checkout, tmp_path: Path) -> None:
+    served.land("2013-01-02")
+    for _ in served.patiently():
+        if served.ask("select max(as_of) from ops.publications") == "5":
+            break
+    shell = {"VAR_DIR": str(tmp_path / "var"), "LANDING_URL": str(served.folder / "landing")}
+    served.verb("run", **shell)
+    by_shell = served.verb("digest", **shell)
+    served.verb("clean-data", **shell)
+    assert served.verb("digest") == by_shell
+    assert served.ask("select distinct runner from ops.runs") == "prefect"
+    last = served.end(served.runs("warehouse")[-1]["id"])
+    assert last["message"] == "Run 2 is published."
+
+
+def test_the_steps_are_tasks_in_their_order_and_each_node_is_one(served: Checkout) -> None:
+    (first, *_) = served.runs("warehouse")
+    names = [task["name"] for task in served.tasks(first["id"])]
+    steps = [name.split("-")[0] for name in names if " " not in name]
+    assert steps == ["plan", "build", "gate", "publish"]
+    nodes = served.ask(
+        "select resource_type || ' ' || name from ops.run_nodes where run_id = 1"
+    ).splitlines()
+    assert sorted(name for name in names if " " in name) == sorted(nodes)
+    (ingest, *_) = served.runs("ingest")
+    steps = [task["name"].split("-")[0] for task in served.tasks(ingest["id"])]
+    assert list(dict.fromkeys(steps)) == ["find", "take_in", "announce", "reject"]
+
+
+def test_a_run_leaves_its_account_and_its_assets(served: Checkout) -> None:
+    artifacts = served.client.call("POST", "artifacts/filter", {})
+    account = next(a["data"] for a in artifacts if "Run 1:" in a["data"])
+    for word in ("published", "flights", "**Passed.**", "agg\\_airlines\\_daily", "make diff"):
+        assert word in account
+    body = {"filter": {"event": {"prefix": ["prefect.asset.materialization"]}}, "limit": 50}
+    events = served.client.call("POST", "events/filter", body)["events"]
+    keys = {event["resource"]["prefect.resource.id"] for event in events}
+    assert "postgres://airworthy/candidate/agg_airlines_daily" in keys
+
+
+def test_a_failed_model_fails_the_flow_and_publishes_nothing(served: Checkout) -> None:
+    before = served.verb("digest")
+    mend = served.change(_MODEL, _LAST, f"{_LAST} where 1 / 0 = 1")
+    run = served.start()
+    assert served.end(run)["type"] == "FAILED"
+    mend()
+    assert served.task(run, "model agg_airlines_daily")["state_name"] == "Failed"
+    build = served.task(run, "build")
+    assert (build["state_name"], build["run_count"]) == ("Failed", 1)
+    assert all(not task["name"].startswith("publish") for task in served.tasks(run))
+    assert served.verb("digest") == before
+
+
+def test_a_blocking_gate_fails_the_flow_at_once(served: Checkout) -> None:
+    before = served.verb("digest")
+    mend = served.change(_SUITE, '"expectations": [', '"expectations": [' + _IMPOSSIBLE)
+    run = served.start()
+    ended = served.end(run)
+    mend()
+    assert ended["type"] == "FAILED"
+    assert "expect_table_row_count_to_equal" in ended["message"]
+    assert served.task(run, "gate")["run_count"] == 1
+    assert served.verb("digest") == before
+
+
+def test_a_step_that_takes_too_long_is_ended_with_its_process(served: Checkout) -> None:
+    mend = served.change(_MODEL, *_SLOW)
+    limit = served.folder / ".env"
+    limit.write_text("STEP_TIMEOUT_SECONDS=15\n")
+    run = served.start()
+    ended = served.end(run)
+    limit.unlink()
+    mend()
+    assert ended["type"] == "FAILED"
+    assert "Step build took more than 15 seconds" in ended["message"]
+    assert served.step_processes() == []
+    assert all(task["end_time"] for task in served.tasks(run))
+
+
+def test_a_cancelled_flow_leaves_no_live_run(served: Checkout) -> None:
+    mend = served.change(_MODEL, *_SLOW)
+    run = served.start()
+    served.await_dbt(run)
+    served.client.cancel(run)
+    assert served.end(run)["type"] == "CANCELLED"
+    mend()
+    assert served.step_processes() == []
+    assert served.ask("select state from ops.runs order by run_id desc limit 1") == "superseded"
+
+
+def test_a_killed_step_is_done_again(served: Checkout) -> None:
+    mend = served.change(_MODEL, *_SLOW)
+    run = served.start()
+    process = served.await_dbt(run)
+    mend()
+    process.kill()
+    assert served.end(run)["type"] == "COMPLETED"
+    assert served.task(run, "build")["run_count"] == 2
+
+
+def test_a_killed_flow_is_crashed_and_the_next_converges(served: Checkout) -> None:
+    before = served.verb("digest")
+    mend = served.change(_MODEL, *_SLOW)
+    run = served.start()
+    served.await_dbt(run)
+    served.flow_process().kill()
+    assert served.end(run)["type"] == "CRASHED"
+    mend()
+    for _ in served.patiently():
+        if not served.step_processes():
+            break
+    assert served.end(served.start())["type"] == "COMPLETED"
+    assert served.verb("digest") == before
+
+
+_IMPOSSIBLE = """
+    {"type": "expect_table_row_count_to_equal", "kwargs": {"value": -1}, "severity": "critical",
+     "meta": {"notes": "never"}},"""
