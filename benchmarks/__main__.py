@@ -21,7 +21,9 @@ from orchestration import embedded, settings, warehouse
 from orchestration.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
-MEASUREMENTS = ("ingest", "large", "peers", "transform", "gate", "readers", "airflow")
+MEASUREMENTS = (
+    "ingest", "large", "peers", "transform", "gate", "readers", "airflow", "prefect",
+)  # fmt: skip
 
 
 def interleave(

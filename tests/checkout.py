@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -97,6 +98,13 @@ class Checkout:
         """The first column of what a statement gives, a line each."""
         with database.connect(self._settings) as connection:
             return "\n".join(str(row[0]) for row in connection.execute(statement))
+
+    @contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """Hold a table, so that whoever writes it waits."""
+        with database.connect(self._settings) as connection, connection.transaction():
+            connection.execute(f"lock table {table} in share mode")
+            yield
 
     def change(self, path: str, old: str, new: str) -> Callable[[], object]:
         """Change a file of the project; call what is returned to have it as before."""

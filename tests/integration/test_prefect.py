@@ -12,7 +12,7 @@ from tests.checkout import Checkout
 _MODEL = "models/marts/flights/agg_airlines_daily.sql"
 _SUITE = "expectations/agg_airlines_daily.json"
 _LAST = "select * from aggregated"
-_SLOW = (_LAST, "select aggregated.* from aggregated cross join (select pg_sleep(600)) as slow")
+_MART = "candidate.agg_airlines_daily"
 
 
 @pytest.fixture(scope="module")
@@ -97,13 +97,13 @@ def test_a_blocking_gate_fails_the_flow_at_once(served: Checkout) -> None:
 
 
 def test_a_step_that_takes_too_long_is_ended_with_its_process(served: Checkout) -> None:
-    mend = served.change(_MODEL, *_SLOW)
+    served.change(_MODEL, _LAST, f"{_LAST} where 1 = 1")
     limit = served.folder / ".env"
     limit.write_text("STEP_TIMEOUT_SECONDS=15\n")
-    run = served.start()
-    ended = served.end(run)
+    with served.locked(_MART):
+        run = served.start()
+        ended = served.end(run)
     limit.unlink()
-    mend()
     assert ended["type"] == "FAILED"
     assert "Step build took more than 15 seconds" in ended["message"]
     assert served.step_processes() == []
@@ -111,37 +111,34 @@ def test_a_step_that_takes_too_long_is_ended_with_its_process(served: Checkout) 
 
 
 def test_a_cancelled_flow_leaves_no_live_run(served: Checkout) -> None:
-    mend = served.change(_MODEL, *_SLOW)
-    run = served.start()
-    served.await_dbt(run)
-    served.client.cancel(run)
-    assert served.end(run)["type"] == "CANCELLED"
-    mend()
-    assert served.step_processes() == []
+    with served.locked(_MART):
+        run = served.start()
+        served.await_dbt(run)
+        served.client.cancel(run)
+        assert served.end(run)["type"] == "CANCELLED"
+        assert served.step_processes() == []
     assert served.ask("select state from ops.runs order by run_id desc limit 1") == "superseded"
 
 
 def test_a_killed_step_is_done_again(served: Checkout) -> None:
-    mend = served.change(_MODEL, *_SLOW)
-    run = served.start()
-    process = served.await_dbt(run)
-    mend()
-    process.kill()
+    with served.locked(_MART):
+        run = served.start()
+        served.await_dbt(run).kill()
     assert served.end(run)["type"] == "COMPLETED"
     assert served.task(run, "build")["run_count"] == 2
 
 
 def test_a_killed_flow_is_crashed_and_the_next_converges(served: Checkout) -> None:
     before = served.verb("digest")
-    mend = served.change(_MODEL, *_SLOW)
-    run = served.start()
-    served.await_dbt(run)
-    served.flow_process().kill()
-    assert served.end(run)["type"] == "CRASHED"
-    mend()
-    for _ in served.patiently():
-        if not served.step_processes():
-            break
+    served.change(_MODEL, _LAST, f"{_LAST} where 2 = 2")
+    with served.locked(_MART):
+        run = served.start()
+        served.await_dbt(run)
+        served.flow_process().kill()
+        assert served.end(run)["type"] == "CRASHED"
+        for _ in served.patiently():
+            if not served.step_processes():
+                break
     assert served.end(served.start())["type"] == "COMPLETED"
     assert served.verb("digest") == before
 
