@@ -135,7 +135,7 @@ def _messages(ours: socket.socket, step: str, seconds: float) -> Iterator[dict[s
             piece = ours.recv(65_536)
         except TimeoutError:
             raise StepTimedOut(
-                f"Step {step} took more than {seconds:,.0f} seconds; its process was ended.",
+                f"Step {step} took more than {seconds:,g} seconds; its process was ended.",
                 kept="The published marts are untouched.",
                 todo="Find out what took so long; then raise STEP_TIMEOUT_SECONDS, or run again.",
             ) from None

@@ -2,8 +2,8 @@
 
 Writes the environment's work pool, queues, deployments and automations (again at each start, so
 that they are what the code says), then works off what its queues hold, each flow run in a process
-of its own, and watches the landing place. Killed: flow runs under way end, and the next start
-marks them as crashed.
+of its own, and watches the landing place. Killed: flow runs under way go on to their end; those
+that were killed too are marked as crashed at the next start.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 from typing import Any
 
 import anyio
+import psutil
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
@@ -64,7 +65,9 @@ async def serve(given: Settings) -> None:
 
 
 def _on(event: str, resource: str) -> DeploymentEventTrigger:
-    return DeploymentEventTrigger(expect={event}, match={"prefect.resource.id": resource})
+    return DeploymentEventTrigger(
+        name=f"{resource}: {event}", expect={event}, match={"prefect.resource.id": resource}
+    )
 
 
 async def _deploy(given: Settings, flow: Any, **starts: Any) -> None:
@@ -84,12 +87,14 @@ async def _deploy(given: Settings, flow: Any, **starts: Any) -> None:
 
 
 async def _bury(client: Any, pool: str) -> None:
-    """Mark as crashed what the last process left under way: nothing works on it any more."""
+    """Mark as crashed what was under way and has no process any more."""
     left = await client.read_flow_runs(
         flow_run_filter=FlowRunFilter(state={"type": {"any_": _UNDER_WAY}}),
         work_pool_filter=WorkPoolFilter(name={"any_": [pool]}),
     )
     for run in left:
+        if run.infrastructure_pid and psutil.pid_exists(int(run.infrastructure_pid)):
+            continue  # it outlived its worker and ends by itself
         state = Crashed(message="The process that worked on it ended.")
         await client.set_flow_run_state(run.id, state, force=True)
 

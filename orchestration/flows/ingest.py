@@ -7,7 +7,7 @@ A rejected file stays where it landed and fails the flow; all others are loaded.
 
 from __future__ import annotations
 
-from prefect import flow, task
+from prefect import flow
 from prefect.events import emit_event
 from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -15,7 +15,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from orchestration import settings
 from orchestration.errors import DeliveryRejected
 from orchestration.flows.parts import names
-from orchestration.flows.parts.task import ONCE, ended_with_flow, perform, step
+from orchestration.flows.parts.task import ended_with_flow, once, perform, step
 
 # How many groups are loaded at once.
 _AT_ONCE = 2
@@ -35,7 +35,7 @@ def take_in(sources: list[str]) -> dict[str, list[str]]:
     return done
 
 
-@task(**ONCE)
+@once
 def announce(done: list[dict[str, list[str]]]) -> list[str]:
     """Tell the world which sources brought rows."""
     loaded = sorted({source for each in done for source in each["loaded"]})
@@ -49,7 +49,7 @@ def announce(done: list[dict[str, list[str]]]) -> list[str]:
     return loaded
 
 
-@task(**ONCE)
+@once
 def reject(done: list[dict[str, list[str]]]) -> None:
     """Fail if a file was rejected."""
     uris = [uri for each in done for uri in each["rejected"]]

@@ -49,7 +49,13 @@ ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 def step(function: Callable[..., Any]) -> Any:
     """A task called as the function is, tried again where that can help."""
-    return task(name=function.__name__, **RETRIES, **ONCE)(function)
+    return once(function, **RETRIES)
+
+
+def once(function: Callable[..., Any], **options: Any) -> Any:
+    """A task called and shown as the function is; its result is used by its own run only."""
+    name = function.__name__
+    return task(name=name, task_run_name=name, **ONCE, **options)(function)
 
 
 def perform(
