@@ -27,6 +27,11 @@ from tests.flights import relative_path, whole_year
 
 Run = dict[str, Any]
 
+# What both orchestrators run, in this order.
+STEPS = {
+    "warehouse": ["plan", "build", "gate", "publish"],
+    "ingest": ["find", "take_in", "announce", "reject"],
+}
 _PATIENCE_SECONDS = 180
 _NOT_NEEDED = ("tests/unit", "tests/integration", "requirements", "docs")
 
