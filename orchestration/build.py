@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestration import console, database
-from orchestration.errors import AirworthyError
+from orchestration import console, database, fingerprints
+from orchestration.errors import AirworthyError, StaleRun
 from orchestration.runs import Run
 from orchestration.settings import Settings, exported
 
@@ -87,9 +87,16 @@ def build(
         only: unique ids; of what the run selected, nothing else is built.
 
     Raises:
-        AirworthyError: dbt could not start, or the run is no longer the current one.
+        StaleRun: the run is no longer the current one, or the code is not the planned one.
+        AirworthyError: dbt could not start.
     """
     run.require(connection, "planned", "built", "blocked", "passed")
+    if fingerprints.code_version(settings.project) != run.code_version:
+        raise StaleRun(
+            f"The code changed after run {run.run_id} was planned.",
+            kept="Nothing was built; the published marts are untouched.",
+            todo="Run `make run`; it plans anew with the code as it is.",
+        )
     query = "select unique_id, selector from ops.run_nodes where run_id = %s order by unique_id"
     selected = dict(connection.execute(query, [run.run_id]).fetchall())
     if only is not None:

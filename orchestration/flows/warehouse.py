@@ -15,7 +15,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.exceptions import TerminationSignal
 from prefect.states import Completed, State
 
-from orchestration.errors import BuildFailed
+from orchestration.errors import BuildFailed, PublishingHeld
 from orchestration.flows.parts.nodes import followed
 from orchestration.flows.parts.task import ended_with_flow, perform, step
 
@@ -64,7 +64,10 @@ def warehouse_flow() -> State[None]:
             if built.is_failed() and not isinstance(built.data, BuildFailed):
                 built.result()
             gate(number)
-            publish(number)
+            published = publish(number, return_state=True)
+    if published.is_failed() and isinstance(published.data, PublishingHeld):
+        return Completed(message=f"Run {number} passed and waits. {published.data}")
+    published.result()
     return Completed(message=f"Run {number} is published.")
 
 

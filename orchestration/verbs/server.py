@@ -22,7 +22,9 @@ def down() -> None:
     """Stop the embedded warehouse; its data stays."""
     from orchestration import embedded
 
-    stopped = embedded.stop(embedded.locate(settings.load()))
+    given = settings.load()
+    _stop_orchestrators(given)
+    stopped = embedded.stop(embedded.locate(given))
     console.say("down", "stopped" if stopped else "it was not running")
 
 
@@ -64,5 +66,17 @@ def clean_data() -> None:
             kept="Nothing was deleted.",
             todo="Drop its schemas yourself, or unset the variables.",
         )
+    _stop_orchestrators(given)
     embedded.remove(embedded.locate(given))
     console.say("clean", "the embedded warehouse is deleted; files in the landing place stay")
+
+
+def _stop_orchestrators(given: settings.Settings) -> None:
+    """Airflow and Prefect keep their history in the server that goes away."""
+    from orchestration.daemons.place import Place
+    from orchestration.daemons.processes import stop
+
+    for name in ("airflow", "prefect"):
+        place = Place(given.var / name)
+        if place.processes.exists() and (stopped := stop(place)):
+            console.say(name, f"stopped {', '.join(stopped)}")

@@ -14,7 +14,7 @@ import pytest
 
 from orchestration import auditor, database, gate, plan, publish, runs, warehouse
 from orchestration.build import build, parse
-from orchestration.errors import AirworthyError, GateBlocked, WarehouseBusy
+from orchestration.errors import AirworthyError, GateBlocked, StaleRun, WarehouseBusy
 from orchestration.ingest import ingest
 from orchestration.replay import withdraw
 from orchestration.run import Outcome
@@ -378,3 +378,19 @@ def test_killed_anywhere_one_plain_rerun_converges(new_warehouse: NewWarehouse, 
     go(undisturbed)
     assert digests(given) == digests(undisturbed)
     assert go(given).publication is None
+
+
+def test_code_that_changed_after_the_plan_is_not_built(
+    empty_warehouse: Settings, connection: database.Connection, tmp_path: Path
+) -> None:
+    given = replace(empty_warehouse, project=copy_project(tmp_path / "project"))
+    land_days(given, DAY)
+    ingest(given, connection)
+    reason = plan.due(given, connection)
+    assert reason
+    this = plan.plan(given, connection, reason, parse(given)).run
+    assert this
+    with (given.project / "models/marts/flights/dim_airlines.sql").open("a") as model:
+        model.write("-- another word\n")
+    with pytest.raises(StaleRun, match="changed after run 1 was planned"):
+        build(given, connection, this)
