@@ -47,10 +47,14 @@ def given(embedded_server: Settings) -> Settings:
 
 
 def render(given: Settings, mode: str = "watcher") -> dict[str, Any]:
-    variables = home.environment(given, home.of(given))
-    variables |= {"VAR_DIR": str(given.var), "COSMOS_MODE": mode}
+    return ask(given, _RENDER, COSMOS_MODE=mode)
+
+
+def ask(given: Settings, program: str, **more: str) -> dict[str, Any]:
+    """What a program says that runs where Airflow's do."""
+    variables = home.environment(given, home.of(given)) | {"VAR_DIR": str(given.var)} | more
     done = subprocess.run(
-        [sys.executable, "-c", _RENDER], env=variables, cwd=PROJECT, capture_output=True, text=True
+        [sys.executable, "-c", program], env=variables, cwd=PROJECT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -127,3 +131,25 @@ def test_dag_files_hold_wiring_only() -> None:
         assert len(path.read_text().splitlines()) <= 80, path
     config = Path(PROJECT / "orchestration/dags/.airflowignore").read_text()
     assert "parts" in config
+
+
+_RETRY = """
+import json, sys
+from orchestration import errors
+from orchestration.dags.parts.retries import RETRIES
+policy = RETRIES["retry_policy"]
+delays = [[policy.evaluate(OSError("gone"), n, 4).retry_delay.total_seconds() for n in range(1, 10)]
+          for _ in range(20)]
+lasting = [str(policy.evaluate(kind("so it is"), 1, 4).action) for kind in errors.LASTING]
+json.dump({"retries": RETRIES["retries"], "delays": delays, "lasting": lasting}, sys.stdout)
+"""
+
+
+def test_retries_grow_differ_are_capped_and_leave_out_what_cannot_heal(given: Settings) -> None:
+    found = ask(given, _RETRY)
+    assert found["retries"] == 4
+    for n, tried in enumerate(zip(*found["delays"], strict=True), 1):
+        longest = min(5 * 2 ** (n - 1), 300)
+        assert all(longest / 2 <= seconds <= longest for seconds in tried)
+        assert len(set(tried)) > 10, "two runs do not wait for the same time"
+    assert all("fail" in action.lower() for action in found["lasting"])
