@@ -158,9 +158,8 @@ def _run(settings: Settings) -> tuple[Seconds, Built]:
 def _rebuild(settings: Settings) -> float:
     """Seconds of a build of everything, as after a change of all code."""
     with database.connect(settings, name="bench") as connection:
-        for schema in ("candidate", "intermediate", "staging", "seeds"):
-            connection.execute(f"drop schema if exists {schema} cascade")
-        connection.execute("create schema candidate; update ops.publications set code_version = ''")
+        _empty(connection, "candidate", "intermediate", "staging", "seeds")
+        connection.execute("update ops.publications set code_version = ''")
         connection.execute("update ops.runs set state = 'superseded' where state = 'published'")
     return _run(settings)[0]["build"]
 
@@ -176,8 +175,7 @@ def _by_hand(settings: Settings) -> float:
             "select tablename, indexdef from pg_indexes"
             " where schemaname = 'candidate' and indexname not like '%pkey'"
         ).fetchall()
-        for schema in ("candidate", "intermediate", "staging"):
-            connection.execute(f"drop schema {schema} cascade; create schema {schema}")
+        _empty(connection, "candidate", "intermediate", "staging")
         started = perf_counter()
         for node, path in zip(nodes, paths, strict=True):
             statements = path.read_text(encoding="utf-8").replace("__dbt_tmp", "")
@@ -186,3 +184,14 @@ def _by_hand(settings: Settings) -> float:
                 if name == node.name:
                     connection.execute(definition)
         return perf_counter() - started
+
+
+def _empty(connection: database.Connection, *schemas: str) -> None:
+    """Drop all tables and views; the schemas keep their privileges."""
+    for schema, name, kind in connection.execute(
+        "select relnamespace::regnamespace::text, relname, relkind from pg_class"
+        " where relnamespace::regnamespace::text = any(%s) and relkind in ('r', 'v')",
+        [list(schemas)],
+    ).fetchall():
+        what = "view" if kind == "v" else "table"
+        connection.execute(f"drop {what} if exists {schema}.{name} cascade")
