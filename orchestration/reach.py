@@ -20,6 +20,9 @@ class Changes:
         rewritten: why a node's code, or its lost table, asks for all of its rows, by unique id.
         pending: the partitions that unpublished runs rebuilt, by the model's name.
         pending_nodes: unique ids of what unpublished runs built in full.
+        is_chunk: `every_date` are the dates of a backfill's chunk; no partitioned model is rebuilt
+            beyond what they reach.
+        only: unique ids of the nodes that a backfill is limited to; None means all.
     """
 
     sources: dict[str, Dates]
@@ -27,6 +30,11 @@ class Changes:
     rewritten: dict[str, str] = field(default_factory=dict)
     pending: dict[str, Dates] = field(default_factory=dict)
     pending_nodes: frozenset[str] = frozenset()
+    is_chunk: bool = False
+    only: frozenset[str] | None = None
+
+    def includes(self, node: Node) -> bool:
+        return self.only is None or node.unique_id in self.only
 
 
 @dataclass(frozen=True)
@@ -75,8 +83,10 @@ def decide(graph: Graph, changes: Changes) -> list[Work]:
                 reach.dates |= up.dates
                 reach.sources |= up.sources if up.dates else set()
         work = _build(node, reach, changes, lost=not replaced.isdisjoint(node.parents))
-        done[node.unique_id] = work
         reached[node.unique_id] = _Reach(_dates(work, changes), reach.sources)
+        if not changes.includes(node):
+            work = _left_alone(work, changes)
+        done[node.unique_id] = work
         if work.is_selected and (work.is_full or node.form != "incremental"):
             replaced.add(node.unique_id)
     tests = [_test(node, done, changes) for node in graph.nodes if node.kind == "test"]
@@ -84,8 +94,9 @@ def decide(graph: Graph, changes: Changes) -> list[Work]:
 
 
 def _build(node: Node, reach: _Reach, changes: Changes, *, lost: bool) -> Work:
-    if why := changes.rewritten.get(node.unique_id):
-        return Work(node, node.form != "ephemeral", True, set(), why)
+    rewritten = changes.rewritten.get(node.unique_id)
+    if rewritten and not (changes.is_chunk and node.partitioning):
+        return Work(node, node.form != "ephemeral", True, set(), rewritten)
     if node.unique_id in changes.pending_nodes:
         return Work(node, True, True, set(), "an unpublished run rebuilt it")
     partitions: Dates = set()
@@ -95,11 +106,22 @@ def _build(node: Node, reach: _Reach, changes: Changes, *, lost: bool) -> Work:
     is_full = bool(reach.dates) and not node.partitioning
     is_touched = is_full or bool(partitions)
     why = _because(reach) if is_touched else "nothing it reads changed"
+    if node.is_view and rewritten:
+        return Work(node, node.form != "ephemeral", False, partitions, rewritten)
     if node.is_view and lost:
         why = "a table under it is made anew"
     elif node.is_view and is_touched:
         why = f"a view needs no building; {why}"
     return Work(node, lost if node.is_view else is_touched, is_full, partitions, why)
+
+
+def _left_alone(work: Work, changes: Changes) -> Work:
+    """What is left of `work` on a node that a backfill leaves out: what has to be tidied up."""
+    if work.node.unique_id in changes.pending_nodes:
+        return work
+    partitions = changes.pending.get(work.node.name, set()) if work.node.partitioning else set()
+    is_selected = bool(partitions) and not work.node.is_view
+    return Work(work.node, is_selected, False, partitions, work.why)
 
 
 def _because(reach: _Reach) -> str:
@@ -116,12 +138,12 @@ def _dates(work: Work, changes: Changes) -> Dates:
 
 
 def _test(node: Node, done: dict[str, Work], changes: Changes) -> Work:
-    if why := changes.rewritten.get(node.unique_id):
-        return Work(node, True, True, set(), why)
     touched = [
         done[parent] for parent in node.parents if parent in done and done[parent].is_touched
     ]
     is_full = any(work.is_full for work in touched)
+    if why := changes.rewritten.get(node.unique_id):
+        return Work(node, True, is_full or not (changes.is_chunk and touched), set(), why)
     names = ", ".join(work.node.name for work in touched)
     why = f"{names} changed" if touched else "nothing it reads changed"
     return Work(node, bool(touched), is_full, set(), why)

@@ -33,11 +33,11 @@ _UNNEEDED = """
     where
         source = %(source)s and outcome = 'loaded' and rows_removed_at is null
         and delivery_id <= (
-            select coalesce(min(as_of), 0) from ops.publications where is_retained
+            select coalesce(min(as_of), 0) from ops.publication_inputs where is_retained
         )
     except
     select active.delivery_id
-    from (select distinct as_of from ops.publications where is_retained) as kept,
+    from (select distinct as_of from ops.publication_inputs where is_retained) as kept,
         lateral ops.active_deliveries_as_of(kept.as_of) as active
     except
     select delivery_id from ops.active_deliveries_as_of(9223372036854775807)

@@ -61,7 +61,7 @@ def retained_marts(connection: database.Connection) -> set[str]:
     """The marts of all code that a retained publication shows."""
     rows = connection.execute(
         "select manifest from ops.code_manifests where code_version in"
-        " (select code_version from ops.publications where is_retained)"
+        " (select code_version from ops.publication_inputs where is_retained)"
     )
     manifests = (json.loads(gzip.decompress(packed)) for (packed,) in rows)
     return {node["alias"] for m in manifests for node in m["nodes"].values() if _is_mart(node)}
