@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export DO_NOT_TRACK := 1
 # Company networks have certificates of their own, known to the system only.
 export UV_SYSTEM_CERTS := 1
-export SQL SOURCE DELIVERY REASON AGAINST PUBLICATION TO
+export SQL SOURCE DELIVERY REASON AGAINST PUBLICATION TO START END CHUNK MODELS BACKFILL RESUME
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -143,6 +143,22 @@ resume: setup ## Lift the hold: REASON=...
 
 gc: setup ## Forget what no retained publication needs
 	@$(RUN) gc
+
+##@ Backfills
+
+.PHONY: backfill backfill-pause backfill-cancel
+backfill: setup ## Rebuild a range of dates: START=... END=... [CHUNK=month] [DRY_RUN=1], or RESUME=<n>
+	@$(RUN) backfill $(if $(START),--start "$$START") $(if $(END),--end "$$END") $(if $(CHUNK),--chunk "$$CHUNK") \
+		$(if $(MODELS),--models "$$MODELS") $(if $(REASON),--reason "$$REASON") $(if $(RESUME),--resume "$$RESUME") \
+		$(if $(MAX_ACTIVE),--max-active "$(MAX_ACTIVE)") $(if $(DRY_RUN),--dry-run "$(DRY_RUN)") \
+		$(if $(ALLOW_GAPS),--allow-gaps) $(if $(BACKWARDS),--backwards) $(if $(STAGE),--stage) \
+		$(if $(KEEP_GOING),--keep-going) $(if $(REPIN),--repin)
+
+backfill-pause: setup ## Stop a backfill before its next chunk [BACKFILL=<n>] [REASON=...]
+	@$(RUN) backfill-pause $(if $(BACKFILL),--backfill "$$BACKFILL") $(if $(REASON),--reason "$$REASON")
+
+backfill-cancel: setup ## Stop a backfill for good; what it published stays [BACKFILL=<n>] [REASON=...]
+	@$(RUN) backfill-cancel $(if $(BACKFILL),--backfill "$$BACKFILL") $(if $(REASON),--reason "$$REASON")
 
 ##@ Runners
 

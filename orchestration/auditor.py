@@ -5,6 +5,7 @@ Killed: the process ends when its input does.
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import multiprocessing.context
@@ -101,6 +102,14 @@ def auditor(settings: Settings, connection: database.Connection, run: Run) -> It
             yield Auditor(process, errors, settings.gate_timeout_seconds)
         finally:
             process.kill()
+
+
+def load() -> None:
+    """Load the library into this process, so that each auditor to come is a copy of it.
+
+    It takes seconds, and pays when several runs follow one another.
+    """
+    importlib.import_module("great_expectations")
 
 
 def _program(url: str, where: dict[str, str], errors: IO[str]) -> subprocess.Popen[str]:

@@ -6,7 +6,7 @@ Reads the ledger and the catalogue; writes nothing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -15,6 +15,7 @@ from orchestration.fingerprints import Fingerprint
 from orchestration.graph import Dates, Graph, Node
 from orchestration.reach import Changes
 
+MISSING = "its table is missing"
 UNKNOWN = "the code of what is published, if any, is not known"
 _UNPUBLISHED = """
     select distinct {what} from {table} as mine inner join ops.runs using (run_id)
@@ -24,19 +25,22 @@ _UNPUBLISHED = """
         and {condition}
         and not exists (
             select from {table} as later
-            where later.run_id = any (%(layers)s) and later.run_id > mine.run_id and {same}
+            where later.run_id > mine.run_id and {settled} and {same}
         )
 """
 _PENDING_PARTITIONS = _UNPUBLISHED.format(
     table="ops.run_partitions",
     what="model, partition_date",
     condition="taken_back_at is null",
+    settled="(later.run_id = any (%(layers)s) or exists (select from ops.runs as back"
+    " where back.run_id = later.run_id and back.taken_back_at is not null))",
     same="later.model = mine.model and later.partition_date = mine.partition_date",
 )
 _PENDING_NODES = _UNPUBLISHED.format(
     table="ops.run_nodes",
     what="unique_id",
     condition="is_full and resource_type = any (%(kinds)s)",
+    settled="later.run_id = any (%(layers)s)",
     same="later.unique_id = mine.unique_id and later.is_full",
 )
 
@@ -122,23 +126,29 @@ def standing(connection: database.Connection) -> Standing:
     ).fetchone()
     if row is None:
         return Standing()
-    layers = connection.execute(
+    return Standing(row[0], row[1], row[2], layers(connection, row[3]), tuple(row[3]))
+
+
+def layers(connection: database.Connection, runs: Sequence[int]) -> tuple[Layer, ...]:
+    """What runs of backfills built, in the same order."""
+    rows = connection.execute(
         "select runs.as_of, runs.code_version, lower(covers), upper(covers),"
         " array(select unique_id from ops.run_nodes where run_id = runs.run_id),"
         " array(select unique_id from ops.run_nodes where run_id = runs.run_id and is_full)"
         " from unnest(%s::bigint[]) with ordinality as layer (run_id, number)"
         " inner join ops.runs using (run_id) order by number",
-        [row[3]],
-    ).fetchall()
-    return Standing(
-        row[0], row[1], row[2],
-        tuple(
-            Layer(as_of, code, days_of(first, (after - first).days) if first else set(),
-                  frozenset(built), frozenset(full))
-            for as_of, code, first, after, built, full in layers
-        ),
-        tuple(row[3]),
-    )  # fmt: skip
+        [list(runs)],
+    )
+    return tuple(
+        Layer(
+            as_of,
+            code,
+            days_of(first, (after - first).days) if first else set(),
+            frozenset(built),
+            frozenset(full),
+        )
+        for as_of, code, first, after, built, full in rows
+    )
 
 
 def delivered(connection: database.Connection, as_of: int) -> Delivered:
@@ -157,25 +167,49 @@ def delivered(connection: database.Connection, as_of: int) -> Delivered:
 
 
 def differing(
-    connection: database.Connection, published: Standing, as_of: int, every_date: Dates
+    connection: database.Connection,
+    published: Standing,
+    as_of: int,
+    every_date: Dates,
+    readers: dict[str, frozenset[str]] | None = None,
 ) -> dict[str, Dates]:
     """The dates whose active delivery is not the one that was last published, by source.
 
     A delivery counts as published at a date if it was active when the date was last covered, and
     whenever anything was built since: what was built may have read it. A changed snapshot reaches
     every date: nothing says which ones its rows matter to.
+
+    Args:
+        readers: the tables that are made of a source, by unique id; all of them built as a whole
+            means that all dates of the source are covered.
     """
     found: dict[str, Dates] = defaultdict(set)
     known: dict[int, dict[str, Dates]] = {as_of: {}}
     covered: Dates = set()
+    settled: set[str] = set()
     for layer in reversed((None, *published.layers)):
         then = layer.as_of if layer else published.as_of
         if then not in known:
             known[then] = _between(connection, then, as_of, every_date)
         for source, dates in known[then].items():
-            found[source] |= dates - covered
-        covered |= layer.dates if layer else set()
+            found[source] |= set() if source in settled else dates - covered
+        if layer:
+            covered |= layer.dates
+            settled |= {s for s, tables in (readers or {}).items() if tables <= layer.full}
     return {source: dates for source, dates in found.items() if dates}
+
+
+def readers_of(known: Graph) -> dict[str, frozenset[str]]:
+    """The tables that are made of each source, directly or not, by their unique ids."""
+    found: dict[str, frozenset[str]] = {}
+    for unique_id, name in known.sources.items():
+        below = {unique_id}
+        for node in known.nodes:
+            if node.kind != "test" and not below.isdisjoint(node.parents):
+                below.add(node.unique_id)
+        found[name] = frozenset(n.unique_id for n in known.nodes if n.unique_id in below
+                                and not n.is_view)  # fmt: skip
+    return found
 
 
 def rewritten(
@@ -207,7 +241,7 @@ def rewritten(
         elif stale:
             why[node.unique_id] = mine.difference(before)
         elif there is not None and _is_lost(node, there):
-            why[node.unique_id] = "its table is missing"
+            why[node.unique_id] = MISSING
     return why
 
 
@@ -246,7 +280,7 @@ def since(
     ever = delivered(connection, as_of)
     partitions, nodes = pending(connection, published)
     return Changes(
-        differing(connection, published, as_of, ever.every_date),
+        differing(connection, published, as_of, ever.every_date, readers_of(known)),
         ever.every_date,
         rewritten(
             connection, known, published, now, ever.upstream_of(known), relations(connection)

@@ -13,7 +13,15 @@ import psycopg
 
 from orchestration import console
 from orchestration.errors import AirworthyError
-from orchestration.verbs import deliveries, orchestrators, project, publications, server, steps
+from orchestration.verbs import (
+    backfills,
+    deliveries,
+    orchestrators,
+    project,
+    publications,
+    server,
+    steps,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,7 +29,7 @@ def cli() -> None:
     """From landed files to audited, published marts."""
 
 
-for _module in (server, steps, deliveries, publications, project, orchestrators):
+for _module in (server, steps, deliveries, publications, backfills, project, orchestrators):
     for _command in vars(_module).values():
         if isinstance(_command, click.Command):
             cli.add_command(_command)

@@ -25,6 +25,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _OLDEST_SERVER = 150000
+_PATIENCE = 1800  # seconds that a run waits for the chunk of a backfill that is under way
 # What a DSN may say, and the variable of libpq's that says the same.
 _VARIABLES = {
     "host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE",
@@ -123,15 +124,19 @@ def acts_as(role: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 @contextlib.contextmanager
-def only_one(connection: Connection, what: str) -> Iterator[None]:
+def only_one(
+    connection: Connection, what: str, *, patience: int = 0, behind: str | None = None
+) -> Iterator[None]:
     """Hold the warehouse-wide lock named `what` (a session lock: it dies with the process).
+
+    Args:
+        patience: how many seconds to wait for it; who waits first has it first.
+        behind: wait only while the lock of this name is held as well.
 
     Raises:
         WarehouseBusy: another session holds it.
     """
-    key = zlib.crc32(f"airworthy {what}".encode())
-    held = connection.execute("select pg_try_advisory_lock(%s)", [key]).fetchone()
-    if held is None or not held[0]:
+    if not _take(connection, what, patience, behind):
         raise WarehouseBusy(
             f"Another {what} is active in this warehouse.",
             kept="Nothing was changed.",
@@ -141,7 +146,50 @@ def only_one(connection: Connection, what: str) -> Iterator[None]:
         yield
     finally:
         if not connection.closed:
-            connection.execute("select pg_advisory_unlock(%s)", [key])
+            connection.execute("select pg_advisory_unlock(%s)", [_key(what)])
+
+
+@contextlib.contextmanager
+def turn(connection: Connection) -> Iterator[None]:
+    """Hold the lock that keeps two runs apart; behind a backfill's chunk, wait until it ends.
+
+    Raises:
+        WarehouseBusy: another run is active.
+    """
+    with only_one(connection, "run", patience=_PATIENCE, behind="chunk"):
+        yield
+
+
+def _take(connection: Connection, what: str, patience: int, behind: str | None) -> bool:
+    held = connection.execute("select pg_try_advisory_lock(%s)", [_key(what)]).fetchone()
+    if held and held[0]:
+        return True
+    if not patience or (behind and not is_held(connection, behind)):
+        return False
+    try:
+        connection.execute(f"set lock_timeout = '{patience}s'")
+        connection.execute("select pg_advisory_lock(%s)", [_key(what)])
+    except psycopg.errors.LockNotAvailable:
+        return False
+    finally:
+        if not connection.closed:
+            connection.execute("reset lock_timeout")
+    return True
+
+
+def is_held(connection: Connection, what: str) -> bool:
+    """Whether any session holds the warehouse-wide lock named `what`."""
+    row = connection.execute(
+        "select exists (select from pg_locks where locktype = 'advisory' and granted and"
+        " objsubid = 1 and objid = %s::bigint::oid and classid = 0 and database ="
+        " (select oid from pg_database where datname = current_database()))",
+        [_key(what)],
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _key(what: str) -> int:
+    return zlib.crc32(f"airworthy {what}".encode())
 
 
 def script(folder: Path, name: str) -> str:

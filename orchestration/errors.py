@@ -6,6 +6,7 @@
     ├── BuildFailed           1   a model, seed or test failed
     ├── PublishingHeld        1   somebody rolled back and nobody has resumed
     ├── StaleRun              1   a newer run was planned, or a publication came in between
+    ├── BackfillStopped       1   somebody paused or cancelled it, or chunks of it are left
     ├── UsageError            2   a setting, argument, contract or suite is wrong
     ├── GateBlocked           3   the verdict is not a pass; nothing was published
     ├── DeliveryRejected      4   at least one landed file was rejected; it is kept
@@ -54,6 +55,10 @@ class PublishingHeld(AirworthyError):
 
 class StaleRun(AirworthyError):
     """Whatever this run still does comes too late; a new one has to be planned."""
+
+
+class BackfillStopped(AirworthyError):
+    """What the backfill published stays; the rest is not built."""
 
 
 class GateBlocked(AirworthyError):

@@ -6,7 +6,7 @@ Reads the ledger, `history`, `published` and `candidate`; writes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from psycopg import sql
@@ -47,22 +47,28 @@ _OF_CANDIDATE = """
 
 @dataclass(frozen=True)
 class Difference:
-    """How many rows of a mart differ, and some of them: (change, row before, row after)."""
+    """How many rows of a mart differ, and some of them: (change, row before, row after).
+
+    Attributes:
+        months: the counts by month, of a mart that is rebuilt by date.
+    """
 
     mart: str
     counts: dict[str, int]
     rows: list[tuple[str, dict[str, Any], dict[str, Any]]]
+    months: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def publications(connection: database.Connection, most: int = 20) -> list[Any]:
     """The newest publications, newest first."""
     with connection.cursor(row_factory=namedtuple_row) as cursor:
         return cursor.execute(
-            "select publications.*, runs.kind, runs.runner, sum(inserted)::bigint as inserted,"
+            "select publications.*, runs.kind, runs.runner, runs.backfill_id,"
+            " sum(inserted)::bigint as inserted,"
             " sum(updated)::bigint as updated, sum(deleted)::bigint as deleted"
             " from ops.publications inner join ops.runs using (run_id)"
             " left join ops.publication_changes using (publication_id)"
-            " group by publications.publication_id, runs.kind, runs.runner"
+            " group by publications.publication_id, runs.run_id"
             " order by publication_id desc limit %s",
             [most],
         ).fetchall()
@@ -112,7 +118,10 @@ def of_candidate(connection: database.Connection, most: int) -> Iterator[Differe
     for mart in marts.of_run(connection, row[0]) if row else []:
         columns = tables.columns_of(connection, "candidate", mart.name)
         published = tables.columns_of(connection, "published", mart.name)
-        if not columns or not published:
+        if not columns:
+            continue
+        if not published:
+            yield _new(connection, mart)
             continue
         key = tables.key_of(connection, "candidate", mart.name)
         compared = [name for name in columns if not name.startswith("_") and name in published]
@@ -126,7 +135,31 @@ def of_candidate(connection: database.Connection, most: int) -> Iterator[Differe
         )
         found = _difference(connection, mart.name, query, most)
         if found.counts:
-            yield found
+            months = _by_month(connection, mart.partition_column, query)
+            yield replace(found, months=months)
+
+
+def _new(connection: database.Connection, mart: marts.Mart) -> Difference:
+    """All rows of a mart of which nothing is published yet."""
+    query = sql.SQL("select count(*) from {} where {}").format(
+        database.relation("candidate", mart.name), sql.SQL(mart.condition)
+    )
+    ((count,),) = connection.execute(query).fetchall()
+    return Difference(mart.name, {"insert": count}, [])
+
+
+def _by_month(
+    connection: database.Connection, column: str | None, query: sql.Composed
+) -> dict[str, dict[str, int]]:
+    months: dict[str, dict[str, int]] = {}
+    if column:
+        counted = sql.SQL(
+            "select left(coalesce(after, before) ->> {}, 7), change, count(*)"
+            " from ({}) as changed group by 1, 2"
+        ).format(sql.Literal(column), query)
+        for month, change, count in connection.execute(counted):
+            months.setdefault(month, {})[change] = count
+    return months
 
 
 def _difference(

@@ -50,7 +50,7 @@ def run(settings: Settings, connection: database.Connection) -> Outcome:
         GateBlocked: the candidate did not pass; the published marts are untouched.
         WarehouseBusy: another run is active.
     """
-    with database.only_one(connection, "run"):
+    with database.turn(connection):
         deliveries = tuple(ingest_and_say(settings, connection))
         planned = plan_and_say(settings, connection)
         if planned is None:

@@ -47,6 +47,8 @@ def show_publications(publications: list[Any]) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for row in publications:
         why = f"back to {row.restores}" if row.restores else row.kind
+        if row.backfill_id:
+            why += f" {row.backfill_id}"
         counts = (f"{count or 0:,}" for count in (row.inserted, row.updated, row.deleted))
         table.add_row(
             str(row.publication_id), f"{row.published_at:%Y-%m-%d %H:%M:%S}", row.published_by, why,

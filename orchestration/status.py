@@ -28,6 +28,7 @@ def status(settings: Settings) -> bool:
         )
         migrate.require(connection)
         _totals(connection)
+        _backfills(connection)
         _runs(connection)
     return True
 
@@ -72,6 +73,22 @@ def _totals(connection: database.Connection) -> None:
         "publish",
         f"publication {latest[0]} of {latest[1]:%Y-%m-%d %H:%M} UTC, deliveries up to {latest[2]}",
     )
+
+
+def _backfills(connection: database.Connection) -> None:
+    for number, first, last, state, done, every in connection.execute(
+        "select backfill_id, backfills.first_date, backfills.last_date, backfills.state,"
+        " count(*) filter (where chunks.state in ('published', 'empty')"
+        " or (is_staged and chunks.state = 'passed')), count(*)"
+        " from ops.backfills inner join ops.backfill_chunk_states as chunks using (backfill_id)"
+        " where backfills.state in ('running', 'paused')"
+        " group by backfill_id order by backfill_id"
+    ):
+        console.say(
+            "backfill",
+            f"{number}, {first} to {last}: {state}, {done} of {every} chunks done;"
+            f" make backfill RESUME={number}",
+        )
 
 
 def _runs(connection: database.Connection) -> None:

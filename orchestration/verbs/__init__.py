@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from orchestration import database, settings, warehouse
 from orchestration.deliveries import Delivery
@@ -14,14 +14,15 @@ from orchestration.errors import DeliveryRejected
 def open_warehouse(
     lock: str | None = None,
 ) -> Iterator[tuple[settings.Settings, database.Connection]]:
-    """Settings and a connection to a warehouse that is up; with `lock`, the only one."""
+    """Settings and a connection to a warehouse that is up; with `lock`, the only one.
+
+    Behind a chunk of a backfill everybody who asks for the lock `run` has a turn.
+    """
     given = settings.load()
     with warehouse.ready(given) as connection:
-        if lock is None:
+        held = database.turn(connection) if lock == "run" else nullcontext()
+        with held if lock in (None, "run") else database.only_one(connection, str(lock)):
             yield given, connection
-        else:
-            with database.only_one(connection, lock):
-                yield given, connection
 
 
 def say_rejected(deliveries: Iterable[Delivery]) -> None:

@@ -163,6 +163,14 @@ begin
     ) then
         raise 'The candidate of run % changed after it was audited.', run_id using errcode = 'AWCHG';
     end if;
+    if exists (
+        select from ops.backfills
+        where backfill_id = (select backfill_id from ops.runs where runs.run_id = $1)
+            and is_comparison
+    ) then
+        raise 'Run % was built to be compared, not to be published.', run_id
+        using errcode = 'AWRUN';
+    end if;
     select * into before from ops.publications order by publication_id desc limit 1;
     select * into this from ops.runs where runs.run_id = $1;
     if this.backfill_id is null or this.completes then
@@ -190,6 +198,11 @@ begin
         );
     end loop;
     update ops.runs set state = 'published', finished_at = now() where runs.run_id = $1;
+    -- A run that stands for all chunks of a staged backfill is now the run of each.
+    update ops.backfill_chunks as chunks set run_id = $1 from ops.backfills as backfills
+    where
+        chunks.backfill_id = this.backfill_id and backfills.backfill_id = this.backfill_id
+        and backfills.is_staged;
     return id;
 end
 $$;

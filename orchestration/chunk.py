@@ -1,0 +1,202 @@
+"""Do one chunk of a backfill: plan, build, gate, publish; and what comes after the last one.
+
+Writes what the steps write. Killed anywhere: the chunk is published or it is not; do it again. A
+chunk holds the lock that keeps runs apart, and hands it on when it ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestration import backfill as backfills
+from orchestration import backfill_control, database
+from orchestration.auditor import auditor
+from orchestration.backfill import Backfill, Chunk
+from orchestration.build import build
+from orchestration.checks import Verdict
+from orchestration.chunk_plan import plan_chunk, plan_together
+from orchestration.errors import BackfillStopped, PublishingHeld, UsageError, WarehouseBusy
+from orchestration.gate import gate
+from orchestration.publish import Publication, publish
+from orchestration.rollback import active_hold
+from orchestration.runs import Run
+from orchestration.settings import Settings
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+_PATIENCE = 3600  # seconds to wait for runs that came first
+# Runs of other runners hold the lock per step: theirs are alive while they are this young.
+_YOUNG = "30 minutes"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a chunk, or of all staged ones.
+
+    Attributes:
+        chunk: as it is now; None for all together.
+        verdict: None where nothing was built, because it was done already or there is nothing.
+        publication: None where nothing was published.
+    """
+
+    chunk: Chunk | None
+    run: Run | None = None
+    verdict: Verdict | None = None
+    publication: Publication | None = None
+
+
+def do_chunk(
+    settings: Settings,
+    connection: database.Connection,
+    backfill_id: int,
+    number: int,
+    manifest: Manifest,
+) -> Done:
+    """Rebuild, audit and publish a chunk, unless that is done already; staged: publish later.
+
+    The verdict may be that nothing is published. Waits for its turn.
+
+    Raises:
+        BackfillStopped: it is paused or cancelled.
+        AirworthyError: the code is not the one that it was planned with.
+        PublishingHeld: somebody rolled back and nobody has resumed.
+        WarehouseBusy: other runs took all of an hour.
+    """
+    with _turn(connection):
+        chunk = _chunk(connection, backfill_id, number)
+        if chunk.is_done(backfills.recall(connection, backfill_id)):
+            return Done(chunk)
+        backfill = _require_ready(settings, connection, backfill_id)
+        staged = _staged(connection, backfill)
+        run = plan_chunk(settings, connection, backfill, chunk, staged, manifest)
+        if run is None:
+            return Done(_chunk(connection, backfill_id, number))
+        with auditor(settings, connection, run) as ready:
+            # dbt leaves what it compiled in the manifest; the next chunk compiles anew.
+            own: Manifest = manifest.deepcopy()  # type: ignore[no-untyped-call]
+            build(settings, connection, run, own)
+            verdict = gate(settings, connection, run, ready)
+        publication = None
+        if verdict.passed and not backfill.is_staged:
+            publication = publish(connection, verdict)
+        if not verdict.passed and backfill.keeps_going:
+            _take_back(connection, run)
+        return Done(_chunk(connection, backfill_id, number), run, verdict, publication)
+
+
+def finish(
+    settings: Settings, connection: database.Connection, backfill_id: int, manifest: Manifest
+) -> Done:
+    """End a backfill whose chunks are all done; staged: audit them together and publish them.
+
+    A comparison is audited, not published; its run stays for whoever wants to look, until `close`.
+
+    Raises:
+        BackfillStopped: chunks are left, or it is paused or cancelled.
+        PublishingHeld: somebody rolled back and nobody has resumed.
+    """
+    with _turn(connection):
+        if backfills.recall(connection, backfill_id).state == "finished":
+            return Done(None)  # by somebody who worked on it as well
+        backfill = _require_ready(settings, connection, backfill_id)
+        left = [c for c in backfills.chunks(connection, backfill_id) if not c.is_done(backfill)]
+        if left:
+            raise BackfillStopped(
+                f"{len(left)} chunks of backfill {backfill_id} are left: "
+                + ", ".join(f"{chunk.range} {chunk.state}" for chunk in left[:5]),
+                kept="The others are done.",
+                todo=f"make backfill RESUME={backfill_id} goes on with them.",
+            )
+        done = Done(None)
+        if backfill.is_staged and (staged := _staged(connection, backfill)):
+            run = plan_together(settings, connection, backfill, staged, manifest)
+            verdict = gate(settings, connection, run)
+            publication = None
+            if verdict.passed and not backfill.is_comparison:
+                publication = publish(connection, verdict)
+            done = Done(None, run, verdict, publication)
+        if done.verdict is None or done.verdict.passed:
+            backfill_control.finish(settings, connection, backfill)
+        return done
+
+
+@database.acts_as("transformer")
+def close(connection: database.Connection, run: Run) -> None:
+    """Let nobody publish the run of a comparison."""
+    connection.execute(
+        "update ops.runs set state = 'superseded', finished_at = now()"
+        " where run_id = %s and state <> 'published'",
+        [run.run_id],
+    )
+
+
+@contextmanager
+def _turn(connection: database.Connection) -> Iterator[None]:
+    """The lock that keeps runs apart, after all who wait for it; known to be a backfill's."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        with (
+            database.only_one(connection, "chunk", patience=_PATIENCE),
+            database.only_one(connection, "run", patience=_PATIENCE),
+        ):
+            if not _is_somebody_at_work(connection):
+                yield
+                return
+        if time.monotonic() > deadline:
+            raise WarehouseBusy(
+                "Runs of other runners took all of an hour.",
+                kept="The chunks that are done stay.",
+                todo="Run the same command again later.",
+            )
+        time.sleep(2)
+
+
+def _is_somebody_at_work(connection: database.Connection) -> bool:
+    row = connection.execute(
+        "select exists (select from ops.runs where state in ('planned', 'built', 'passed')"
+        " and runner <> 'shell' and kind <> 'backfill'"
+        f" and planned_at > now() - interval '{_YOUNG}'"
+        " and not exists (select from ops.holds where lifted_at is null))"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _require_ready(
+    settings: Settings, connection: database.Connection, backfill_id: int
+) -> Backfill:
+    backfill = backfills.recall(connection, backfill_id)
+    backfill_control.require_running(settings, backfill)
+    hold = active_hold(connection)
+    if hold and not backfill.is_comparison:
+        raise PublishingHeld(
+            f"Publishing is held since {hold.set_at:%Y-%m-%d %H:%M} by {hold.set_by}:"
+            f" {hold.reason}",
+            kept="The chunks that are published stay.",
+            todo=f"`make resume REASON=...`, then make backfill RESUME={backfill_id}",
+        )
+    return backfill
+
+
+def _chunk(connection: database.Connection, backfill_id: int, number: int) -> Chunk:
+    for chunk in backfills.chunks(connection, backfill_id):
+        if chunk.number == number:
+            return chunk
+    raise UsageError(f"Backfill {backfill_id} has no chunk {number}.", kept="Nothing was changed.")
+
+
+def _staged(connection: database.Connection, backfill: Backfill) -> list[int]:
+    """The runs of chunks that have passed and wait for the others, oldest first."""
+    if not backfill.is_staged:
+        return []
+    found = backfills.chunks(connection, backfill.backfill_id)
+    return sorted(c.run_id for c in found if c.state == "passed" and c.run_id is not None)
+
+
+@database.acts_as("transformer")
+def _take_back(connection: database.Connection, run: Run) -> None:
+    connection.execute("select ops.take_back(%s)", [run.run_id])
