@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import class_row
 
-from orchestration import changes, database, fingerprints, graph, outline
+from orchestration import changes, database, fingerprints, graph, outline, standing
 from orchestration.deliveries import audit
 from orchestration.errors import UsageError
 from orchestration.outline import Outline, Request
@@ -159,7 +159,7 @@ def require_known_code(
     Allowed are the first load of all, and a range that covers all that the new code is about.
     """
     request = planned.request
-    published = changes.standing(connection)
+    published = standing.read(connection)
     known = graph.read(manifest)
     now = fingerprints.compute(manifest, settings.project)
     upstream = changes.delivered(connection, planned.as_of).upstream_of(known)

@@ -72,7 +72,7 @@ def do_chunk(
         if chunk.is_done(backfills.recall(connection, backfill_id)):
             return Done(chunk)
         backfill = _require_ready(settings, connection, backfill_id)
-        staged = _staged(connection, backfill)
+        staged = staged_runs(connection, backfill)
         run = plan_chunk(settings, connection, backfill, chunk, staged, manifest)
         if run is None:
             return Done(_chunk(connection, backfill_id, number))
@@ -113,7 +113,7 @@ def finish(
                 todo=f"make backfill RESUME={backfill_id} goes on with them.",
             )
         done = Done(None)
-        if backfill.is_staged and (staged := _staged(connection, backfill)):
+        if backfill.is_staged and (staged := staged_runs(connection, backfill)):
             run = plan_together(settings, connection, backfill, staged, manifest)
             verdict = gate(settings, connection, run)
             publication = None
@@ -189,7 +189,7 @@ def _chunk(connection: database.Connection, backfill_id: int, number: int) -> Ch
     raise UsageError(f"Backfill {backfill_id} has no chunk {number}.", kept="Nothing was changed.")
 
 
-def _staged(connection: database.Connection, backfill: Backfill) -> list[int]:
+def staged_runs(connection: database.Connection, backfill: Backfill) -> list[int]:
     """The runs of chunks that have passed and wait for the others, oldest first."""
     if not backfill.is_staged:
         return []

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 from psycopg.types.range import DateRange
 
-from orchestration import changes, database, graph, reach
+from orchestration import changes, database, graph, reach, standing
 from orchestration.backfill import Backfill, Chunk
-from orchestration.changes import Standing
 from orchestration.fingerprints import Fingerprint
 from orchestration.graph import Dates, Graph, Node
 from orchestration.plan import Reason, fingerprints_of, record, supersede
@@ -25,6 +24,7 @@ from orchestration.ranges import Range
 from orchestration.reach import Changes
 from orchestration.runs import Run, recall
 from orchestration.settings import Settings
+from orchestration.standing import Standing
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -118,9 +118,9 @@ def _base(
     manifest: Manifest,
 ) -> _Base:
     now = fingerprints_of(settings, connection, backfill.code_version, manifest)
-    published = changes.standing(connection)
+    published = standing.read(connection)
     over = published
-    for run_id, layer in zip(staged, changes.layers(connection, staged), strict=True):
+    for run_id, layer in zip(staged, standing.layers(connection, staged), strict=True):
         over = over.with_layer(layer, run_id)
     as_of = max(backfill.as_of, over.newest_as_of)
     return _Base(graph.read(manifest), now, published, over, as_of)
@@ -201,7 +201,7 @@ def _note_completion(
 ) -> None:
     """Note if nothing will be left to build from the run's inputs by its code."""
     after = base.published
-    for layer in changes.layers(connection, [run.run_id]):
+    for layer in standing.layers(connection, [run.run_id]):
         after = after.with_layer(layer, run.run_id)
     ever = changes.delivered(connection, run.as_of)
     upstream = ever.upstream_of(base.known)

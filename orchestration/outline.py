@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from orchestration import changes, database, fingerprints, graph
+from orchestration import changes, database, fingerprints, graph, standing
 from orchestration.errors import UsageError
 from orchestration.graph import Dates, Graph
 from orchestration.plan import newest_delivery
@@ -202,7 +202,7 @@ def _content(
         " and active.slice_date + active.slice_days > %s",
         [as_of, list(sources), whole.last, whole.first],
     ):
-        covered = changes.days_of(first, days)
+        covered = standing.days_of(first, days)
         there[source] |= covered
         start = max(first, whole.first)
         rows[start] += count

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orchestration import changes, database, fingerprints, graph, reach, state
-from orchestration.changes import Standing
+from orchestration import changes, database, fingerprints, graph, reach, standing, state
 from orchestration.fingerprints import Fingerprint
 from orchestration.reach import Changes, Work
 from orchestration.runs import Run
 from orchestration.settings import Settings
+from orchestration.standing import Standing
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -66,7 +66,7 @@ def due(settings: Settings, connection: database.Connection) -> Reason | None:
     ).fetchone()
     if last == (as_of, version, True, True):
         return None
-    return Reason(as_of, version, changes.standing(connection))
+    return Reason(as_of, version, standing.read(connection))
 
 
 def newest_delivery(connection: database.Connection) -> int:

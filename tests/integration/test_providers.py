@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 import zstandard
 
-from orchestration import changes, database
+from orchestration import changes, database, standing
 from orchestration.deliveries import Delivery
 from orchestration.errors import DeliveryRejected, UsageError
 from orchestration.ingest import ingest
@@ -192,7 +192,7 @@ def test_hours_of_a_day_stand_side_by_side(
     ingest(sales, connection)
     active = connection.execute("select slice_hour from ops.active_deliveries order by 1")
     assert active.fetchall() == [(1,), (2,)]
-    found = changes.differing(connection, changes.Standing(), 99, set())
+    found = changes.differing(connection, standing.Standing(), 99, set())
     assert found["sales"] == {date(2026, 1, 1)}
 
 
