@@ -22,7 +22,7 @@ from orchestration.settings import Settings
 
 RESULTS = Path(__file__).parent / "results"
 MEASUREMENTS = (
-    "ingest", "large", "peers", "transform", "gate", "readers", "airflow", "prefect",
+    "ingest", "large", "peers", "transform", "backfill", "gate", "readers", "airflow", "prefect",
 )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ LOADING = 6  # seconds within which Great Expectations is loaded
 def measure(given: Settings) -> None:
     """Build a year and ten, then days of both in turn; then a full build and its SQL in turn."""
     with tempfile.TemporaryDirectory() as folder:
-        held = {n: _history(given, Path(folder) / f"{n}", n) for n in _LAST}
+        held = {n: history(given, Path(folder) / f"{n}", n) for n in _LAST}
         days = {n: _Days(settings, _LAST[n]) for n, settings in held.items()}
         rounds = [{n: each.correct_one() for n, each in days.items()} for _ in range(_DAYS + 1)]
         undone = {n: each.undo() for n, each in days.items()}
@@ -79,7 +79,7 @@ class _Days:
         lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
         sample.write(path, b"".join(lines[:-1]))
         self.day -= timedelta(1)
-        seconds, _ = _run(self.settings)
+        seconds, _ = run(self.settings)
         self.published.append(seconds["publish"])
         return seconds
 
@@ -107,7 +107,7 @@ def _rollbacks(undone: dict[int, tuple[float, float]]) -> str:
     return "\n".join(lines)
 
 
-def _history(given: Settings, folder: Path, number: int) -> Settings:
+def history(given: Settings, folder: Path, number: int) -> Settings:
     """A database with so many years published; stops where a model is over its budget."""
     name = f"years_{number}"
     with database.connect(given, name="bench") as connection:
@@ -122,7 +122,7 @@ def _history(given: Settings, folder: Path, number: int) -> Settings:
     )
     years.land(held, number)
     warehouse.up(held)
-    _, built = _run(held)
+    _, built = run(held)
     if number == 1 and built.over_budget:
         raise click.ClickException("over budget: " + "; ".join(built.over_budget))
     with database.connect(held, name="bench") as connection:
@@ -130,7 +130,7 @@ def _history(given: Settings, folder: Path, number: int) -> Settings:
     return held
 
 
-def _run(settings: Settings) -> tuple[Seconds, Built]:
+def run(settings: Settings) -> tuple[Seconds, Built]:
     """Seconds of each step after ingest; reading the project and loading libraries aside."""
     taken: Seconds = {}
 
@@ -161,7 +161,7 @@ def _rebuild(settings: Settings) -> float:
         _empty(connection, "candidate", "intermediate", "staging", "seeds")
         connection.execute("update ops.publications set code_version = ''")
         connection.execute("update ops.runs set state = 'superseded' where state = 'published'")
-    return _run(settings)[0]["build"]
+    return run(settings)[0]["build"]
 
 
 def _by_hand(settings: Settings) -> float:

@@ -15,7 +15,6 @@ from orchestration import backfill as backfills
 from orchestration.backfill import Backfill, Chunk
 from orchestration.build import parse
 from orchestration.errors import GateBlocked
-from orchestration.history import Difference, of_candidate
 from orchestration.outline import Outline, Request, outline
 from orchestration.ranges import Range
 from orchestration.settings import Settings
@@ -111,15 +110,9 @@ def _finish(
     done = chunk.finish(settings, connection, backfill.backfill_id, manifest)
     if done.verdict and not done.verdict.passed:
         raise narrate_backfill.blocked_error(backfill, done.verdict)
-    if backfill.is_comparison and done.run:
-        narrate_backfill.show_differences(differences(connection))
-        chunk.close(connection, done.run)
+    if backfill.is_comparison:
+        narrate_backfill.show_differences(done.differences)
     narrate_backfill.say_end(backfill, done)
-
-
-def differences(connection: database.Connection) -> list[Difference]:
-    """What publishing the newest candidate would change, mart by mart."""
-    return list(of_candidate(connection, 3))
 
 
 class _Progress:

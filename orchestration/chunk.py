@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestration import backfill as backfills
@@ -21,6 +21,7 @@ from orchestration.checks import Verdict
 from orchestration.chunk_plan import plan_chunk, plan_together
 from orchestration.errors import BackfillStopped, PublishingHeld, UsageError, WarehouseBusy
 from orchestration.gate import gate
+from orchestration.history import Difference, of_candidate
 from orchestration.publish import Publication, publish
 from orchestration.rollback import active_hold
 from orchestration.runs import Run
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _PATIENCE = 3600  # seconds to wait for runs that came first
 # Runs of other runners hold the lock per step: theirs are alive while they are this young.
 _YOUNG = "30 minutes"
+_SAMPLES = 3  # rows that a comparison shows of each mart
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class Done:
         chunk: as it is now; None for all together.
         verdict: None where nothing was built, because it was done already or there is nothing.
         publication: None where nothing was published.
+        differences: what publishing would change, of a comparison.
     """
 
     chunk: Chunk | None
     run: Run | None = None
     verdict: Verdict | None = None
     publication: Publication | None = None
+    differences: tuple[Difference, ...] = ()
 
 
 def do_chunk(
@@ -94,7 +98,7 @@ def finish(
 ) -> Done:
     """End a backfill whose chunks are all done; staged: audit them together and publish them.
 
-    A comparison is audited, not published; its run stays for whoever wants to look, until `close`.
+    A comparison is audited, not published.
 
     Raises:
         BackfillStopped: chunks are left, or it is paused or cancelled.
@@ -116,23 +120,15 @@ def finish(
         if backfill.is_staged and (staged := staged_runs(connection, backfill)):
             run = plan_together(settings, connection, backfill, staged, manifest)
             verdict = gate(settings, connection, run)
-            publication = None
-            if verdict.passed and not backfill.is_comparison:
-                publication = publish(connection, verdict)
-            done = Done(None, run, verdict, publication)
+            done = Done(None, run, verdict)
+            if backfill.is_comparison and verdict.passed:
+                done = replace(done, differences=_differences(connection))
+                _close(connection, run)
+            elif verdict.passed:
+                done = replace(done, publication=publish(connection, verdict))
         if done.verdict is None or done.verdict.passed:
             backfill_control.finish(settings, connection, backfill)
         return done
-
-
-@database.acts_as("transformer")
-def close(connection: database.Connection, run: Run) -> None:
-    """Let nobody publish the run of a comparison."""
-    connection.execute(
-        "update ops.runs set state = 'superseded', finished_at = now()"
-        " where run_id = %s and state <> 'published'",
-        [run.run_id],
-    )
 
 
 @contextmanager
@@ -200,3 +196,19 @@ def staged_runs(connection: database.Connection, backfill: Backfill) -> list[int
 @database.acts_as("transformer")
 def _take_back(connection: database.Connection, run: Run) -> None:
     connection.execute("select ops.take_back(%s)", [run.run_id])
+
+
+@database.acts_as("auditor")
+def _differences(connection: database.Connection) -> tuple[Difference, ...]:
+    return tuple(of_candidate(connection, _SAMPLES))
+
+
+@database.acts_as("transformer")
+def _close(connection: database.Connection, run: Run) -> None:
+    """End a comparison: the candidate holds again what is published."""
+    with connection.transaction():
+        connection.execute(
+            "update ops.runs set state = 'superseded', finished_at = now() where run_id = %s",
+            [run.run_id],
+        )
+        connection.execute("select ops.take_back(%s)", [run.run_id])

@@ -5,6 +5,8 @@ Writes the terminal, nothing else.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from orchestration import console
@@ -97,7 +99,7 @@ def say_end(backfill: Backfill, done: Done) -> None:
     console.say("backfill", f"{backfill.backfill_id}: {said}")
 
 
-def show_differences(differences: list[Difference]) -> None:
+def show_differences(differences: Sequence[Difference]) -> None:
     """Print what would change: rows per mart and month, and some rows, old beside new."""
     for difference in differences:
         show_difference(difference)

@@ -194,6 +194,8 @@ class TestPublished:
         assert "2013-03: 3 deletes, 1 inserts" in said
         assert "agg_airlines_daily" in said
         assert (digests(given), publications(given)) == (before, 1)
+        left = "select * from candidate.fct_flights except select * from published.fct_flights"
+        assert query(given, left) == []
         start(given, Request(DAY, until(3), "1d", staged=True))
         assert (digests(given), publications(given)) == (after, 2)
         assert not is_due(given)
