@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.test_database import stop_at_once
 from tests.faults.world import DAILY, DAY, FACTS, World
 from tests.flights import landed
 
@@ -64,6 +65,21 @@ def test_killed_at_any_chunk_it_goes_on_with_the_first_unfinished_one(
         process.kill()
     world.quiet()
     world.call(*(THREE_DAYS if run_id == 4 else ("backfill", "--resume", "1")))
+    require_all_of_it(world)
+
+
+def test_a_database_that_stops_at_once_in_the_middle_of_a_chunk_spoils_nothing(
+    taken_in: World,
+) -> None:
+    world = taken_in
+    with world.stop_at(f"candidate.{FACTS}", 4) as point:
+        process = world.start(*THREE_DAYS)
+        point.reached(process)
+        stop_at_once(world)
+        assert process.wait() == 1
+    assert "Traceback" not in process.said
+    world.call("up")
+    world.call("backfill", "--resume", "1")
     require_all_of_it(world)
 
 
