@@ -17,7 +17,7 @@ from orchestration.backfill import (
     unfinished,
 )
 from orchestration.deliveries import audit
-from orchestration.errors import AirworthyError, BackfillStopped, UsageError
+from orchestration.errors import BackfillStopped, UsageError
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def resume(
 ) -> Backfill:
     """Let an unfinished backfill go on; with `keep_going`, from now on past blocked chunks.
 
+    Chunks that were blocked wait again.
+
     Raises:
         UsageError: it is finished or cancelled.
     """
@@ -44,6 +46,12 @@ def resume(
         connection.execute(
             "update ops.backfills set keeps_going = true where backfill_id = %s", [backfill_id]
         )
+    connection.execute(
+        "update ops.backfill_chunks as chunks set run_id = null from ops.backfill_chunk_states as"
+        " states where states.backfill_id = chunks.backfill_id and states.number = chunks.number"
+        " and states.backfill_id = %s and states.state = 'blocked'",
+        [backfill_id],
+    )
     if backfill.state == "paused":
         _set(settings, connection, backfill, "running", "resumed")
     return recall(connection, backfill_id)
@@ -97,7 +105,7 @@ def require_running(settings: Settings, backfill: Backfill) -> None:
             todo=f"{todo} goes on." if backfill.state == "paused" else "Plan a new one.",
         )
     if fingerprints.code_version(settings.project) != backfill.code_version:
-        raise AirworthyError(
+        raise BackfillStopped(
             f"Code, tests or expectations changed since backfill {backfill.backfill_id} was"
             " planned.",
             kept="The chunks that are published stay.",

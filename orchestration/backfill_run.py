@@ -14,6 +14,7 @@ from orchestration import auditor, backfill_control, chunk, console, database, n
 from orchestration import backfill as backfills
 from orchestration.backfill import Backfill, Chunk
 from orchestration.build import parse
+from orchestration.chunk import Done
 from orchestration.errors import GateBlocked
 from orchestration.outline import Outline, Request, outline
 from orchestration.ranges import Range
@@ -39,11 +40,7 @@ def start(settings: Settings, connection: database.Connection, request: Request)
         BackfillStopped: somebody paused or cancelled it.
     """
     manifest = read_project(settings)
-    planned = backfills.plan(settings, connection, request, manifest)
-    backfill = backfill_control.resume(
-        settings, connection, planned.backfill_id, keep_going=request.keep_going
-    )
-    return _work(settings, connection, backfill, manifest)
+    return _work(settings, connection, begin(settings, connection, request, manifest), manifest)
 
 
 def go_on(
@@ -60,10 +57,30 @@ def go_on(
         repin: accept the code and the deliveries that are there now, and start over.
     """
     manifest = read_project(settings)
+    backfill = take_up(
+        settings, connection, backfill_id, manifest, repin=repin, keep_going=keep_going
+    )
+    return _work(settings, connection, backfill, manifest)
+
+
+def begin(
+    settings: Settings, connection: database.Connection, request: Request, manifest: Manifest
+) -> Backfill:
+    """Plan the backfill, or find it unfinished; its chunks may be done."""
+    planned = backfills.plan(settings, connection, request, manifest)
+    return backfill_control.resume(
+        settings, connection, planned.backfill_id, keep_going=request.keep_going
+    )
+
+
+def take_up(
+    settings: Settings, connection: database.Connection, backfill_id: int, manifest: Manifest,
+    *, repin: bool = False, keep_going: bool = False,
+) -> Backfill:  # fmt: skip
+    """Let what is left of a backfill be done."""
     if repin:
         backfill_control.repin(settings, connection, backfill_id, manifest)
-    backfill = backfill_control.resume(settings, connection, backfill_id, keep_going=keep_going)
-    return _work(settings, connection, backfill, manifest)
+    return backfill_control.resume(settings, connection, backfill_id, keep_going=keep_going)
 
 
 def read_project(settings: Settings) -> Manifest:
@@ -86,8 +103,7 @@ def _work(
         for number, one in enumerate(todo):
             if number == 1 and len(todo) > _WORTH_LOADING:
                 auditor.load()
-            done = chunk.do_chunk(settings, connection, backfill.backfill_id, one.number, manifest)
-            narrate_backfill.say_chunk(done)
+            done = do_one(settings, connection, backfill, one.number, manifest)
             if done.verdict and not done.verdict.passed:
                 blocked.append(one)
                 if not backfill.keeps_going:
@@ -100,13 +116,27 @@ def _work(
             kept="The other chunks are published; the candidate holds what is published.",
             todo=f"See runbooks/gate-blocked.md; then make backfill RESUME={backfill.backfill_id}",
         )
-    _finish(settings, connection, backfill, manifest)
+    end(settings, connection, backfill, manifest)
     return backfills.recall(connection, backfill.backfill_id)
 
 
-def _finish(
+def do_one(
+    settings: Settings,
+    connection: database.Connection,
+    backfill: Backfill,
+    number: int,
+    manifest: Manifest,
+) -> Done:
+    """Do one chunk and say what came of it."""
+    done = chunk.do_chunk(settings, connection, backfill.backfill_id, number, manifest)
+    narrate_backfill.say_chunk(done)
+    return done
+
+
+def end(
     settings: Settings, connection: database.Connection, backfill: Backfill, manifest: Manifest
 ) -> None:
+    """End a backfill whose chunks are all done, and say what came of it."""
     done = chunk.finish(settings, connection, backfill.backfill_id, manifest)
     if done.verdict and not done.verdict.passed:
         raise narrate_backfill.blocked_error(backfill, done.verdict)

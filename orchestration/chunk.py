@@ -20,7 +20,7 @@ from orchestration.build import build
 from orchestration.checks import Verdict
 from orchestration.chunk_plan import plan_chunk, plan_together
 from orchestration.errors import BackfillStopped, PublishingHeld, UsageError, WarehouseBusy
-from orchestration.gate import gate
+from orchestration.gate import RUNBOOK, gate
 from orchestration.history import Difference, of_candidate
 from orchestration.publish import Publication, publish
 from orchestration.rollback import active_hold
@@ -66,8 +66,8 @@ def do_chunk(
     The verdict may be that nothing is published. Waits for its turn.
 
     Raises:
-        BackfillStopped: it is paused or cancelled.
-        AirworthyError: the code is not the one that it was planned with.
+        BackfillStopped: it is paused or cancelled, the code is not the one that it was planned
+            with, or another chunk was blocked.
         PublishingHeld: somebody rolled back and nobody has resumed.
         WarehouseBusy: other runs took all of an hour.
     """
@@ -76,6 +76,7 @@ def do_chunk(
         if chunk.is_done(backfills.recall(connection, backfill_id)):
             return Done(chunk)
         backfill = _require_ready(settings, connection, backfill_id)
+        _require_none_blocked(connection, backfill, number)
         staged = staged_runs(connection, backfill)
         run = plan_chunk(settings, connection, backfill, chunk, staged, manifest)
         if run is None:
@@ -176,6 +177,19 @@ def _require_ready(
             todo=f"`make resume REASON=...`, then make backfill RESUME={backfill_id}",
         )
     return backfill
+
+
+def _require_none_blocked(connection: database.Connection, backfill: Backfill, number: int) -> None:
+    """Raise if the backfill stops at blocked chunks and another one is."""
+    if backfill.keeps_going:
+        return
+    for chunk in backfills.chunks(connection, backfill.backfill_id):
+        if chunk.state == "blocked" and chunk.number != number:
+            raise BackfillStopped(
+                f"Backfill {backfill.backfill_id} stopped: the gate blocked {chunk.range}.",
+                kept="The chunks that are published stay.",
+                todo=f"See {RUNBOOK}; then make backfill RESUME={backfill.backfill_id}",
+            )
 
 
 def _chunk(connection: database.Connection, backfill_id: int, number: int) -> Chunk:

@@ -6,7 +6,7 @@
     ├── BuildFailed           1   a model, seed or test failed
     ├── PublishingHeld        1   somebody rolled back and nobody has resumed
     ├── StaleRun              1   a newer run was planned, or a publication came in between
-    ├── BackfillStopped       1   somebody paused or cancelled it, or chunks of it are left
+    ├── BackfillStopped       1   paused, cancelled, other code than planned, or chunks are left
     ├── UsageError            2   a setting, argument, contract or suite is wrong
     ├── GateBlocked           3   the verdict is not a pass; nothing was published
     ├── DeliveryRejected      4   at least one landed file was rejected; it is kept
@@ -75,5 +75,6 @@ class WarehouseBusy(AirworthyError):
 
 # They stay as they are until somebody mends a file, a model or a setting.
 LASTING = (
-    BuildFailed, DeliveryRejected, GateBlocked, PublishingHeld, StaleRun, StepTimedOut, UsageError,
+    BackfillStopped, BuildFailed, DeliveryRejected, GateBlocked, PublishingHeld, StaleRun,
+    StepTimedOut, UsageError,
 )  # fmt: skip

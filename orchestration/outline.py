@@ -6,9 +6,10 @@ Reads the ledger, the code and dbt's manifest; writes nothing.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestration import changes, database, fingerprints, graph, standing
 from orchestration.errors import UsageError
@@ -48,6 +49,39 @@ class Request:
     max_active: int = 1
     reason: str = ""
     allows_gaps: bool = False
+
+    @classmethod
+    def of(
+        cls, start: date | str | None, end: date | str | None, *, dry_run: str | None = None,
+        models: Iterable[str] = (), stage: bool = False, max_active: int = 1, **same: Any,
+    ) -> Request:  # fmt: skip
+        """The request in the words of a command, a DAG's parameters or a flow's.
+
+        Args:
+            start, end: dates, as such or as YYYY-MM-DD.
+            dry_run: `diff` compares; `1` is up to the caller.
+            same: attributes that are called the same.
+
+        Raises:
+            UsageError: there is no range, or it makes no sense.
+        """
+        if not start or not end:
+            raise UsageError(
+                "A backfill needs a range.",
+                kept=_NOTHING,
+                todo="START=2013-01-01 END=2013-03-31 (both included), or RESUME=<n>",
+            )
+        if max_active < 1:
+            raise UsageError("MAX_ACTIVE is at least 1.", kept=_NOTHING)
+        first, last = (
+            date.fromisoformat(day) if isinstance(day, str) else day for day in (start, end)
+        )
+        names = tuple(name for name in map(str.strip, models) if name)
+        compare = dry_run == "diff"
+        return cls(
+            first, last, models=names, staged=stage or compare, compare=compare,
+            max_active=max_active, **same,
+        )  # fmt: skip
 
     @property
     def range(self) -> Range:

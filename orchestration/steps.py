@@ -7,6 +7,7 @@ stands in the ledger. Killed: as with the step itself; the task's next attempt s
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from orchestration import database
 from orchestration.build import STARTED, Listener
@@ -109,6 +110,70 @@ def publish(run_id: int) -> list[str]:
         publication = publish(connection, verdict)
         say_published(publication)
     return [change.mart for change in publication.changes]
+
+
+def plan_backfill(asked: dict[str, Any]) -> dict[str, Any]:
+    """Plan a backfill, or go on with one.
+
+    Args:
+        asked: `resume` with the number of one and `repin`, and the words of `Request.of`.
+
+    Returns:
+        Its number, None if it was only looked at; and number and dates of each chunk to do.
+    """
+    from orchestration import backfill, backfill_run
+    from orchestration.narrate_backfill import say_start, show_outline
+    from orchestration.outline import Request
+    from orchestration.verbs import open_warehouse
+
+    asked = dict(asked)
+    resume, repin = asked.pop("resume"), asked.pop("repin")
+    with open_warehouse() as (given, connection):
+        manifest = backfill_run.read_project(given)
+        if resume is not None:
+            going = asked["keep_going"]
+            found = backfill_run.take_up(
+                given, connection, resume, manifest, repin=repin, keep_going=going
+            )
+        elif asked["dry_run"] == "1":
+            show_outline(backfill_run.look(given, connection, Request.of(**asked)))
+            return {"backfill": None, "chunks": []}
+        else:
+            found = backfill_run.begin(given, connection, Request.of(**asked), manifest)
+        every = backfill.chunks(connection, found.backfill_id)
+        left = [[one.number, str(one.range)] for one in every if not one.is_done(found)]
+        say_start(found, every, len(left))
+    return {"backfill": found.backfill_id, "chunks": left}
+
+
+def do_chunk(backfill_id: int, number: int) -> None:
+    """Plan, build, gate and publish one chunk of a backfill, unless that is done already.
+
+    Raises:
+        GateBlocked: it does not pass.
+        BackfillStopped: the backfill is paused or cancelled, or another chunk was blocked.
+    """
+    from orchestration import backfill, backfill_run
+    from orchestration.narrate_backfill import blocked_error
+    from orchestration.verbs import open_warehouse
+
+    with open_warehouse() as (given, connection):
+        found = backfill.recall(connection, backfill_id)
+        done = backfill_run.do_one(
+            given, connection, found, number, backfill_run.read_project(given)
+        )
+        if done.verdict and not done.verdict.passed:
+            raise blocked_error(found, done.verdict)
+
+
+def finish_backfill(backfill_id: int) -> None:
+    """End a backfill whose chunks are all done; staged: audit and publish them together."""
+    from orchestration import backfill, backfill_run
+    from orchestration.verbs import open_warehouse
+
+    with open_warehouse() as (given, connection):
+        found = backfill.recall(connection, backfill_id)
+        backfill_run.end(given, connection, found, backfill_run.read_project(given))
 
 
 def abandon(run_id: int) -> None:

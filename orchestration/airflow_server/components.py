@@ -21,8 +21,8 @@ _COMPONENTS = {
     "scheduler": ["--skip-serve-logs"],
 }
 _WORKER = ["-m", "airflow", "celery", "worker", "--skip-serve-logs", "--concurrency", "2"]
-# How many tasks at once load deliveries, and build, gate or publish.
-_POOLS = {"ingest": 2, "warehouse": 1}
+# How many tasks at once load deliveries, build, gate or publish, and backfill.
+_POOLS = {"ingest": 2, "warehouse": 1, "backfill": 1}
 _PATIENCE_SECONDS = 120
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import anyio
 import psutil
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 from prefect.client.schemas.objects import (
     ConcurrencyLimitConfig,
@@ -29,6 +29,7 @@ from prefect.workers.process import ProcessWorker
 
 from orchestration import settings
 from orchestration.flows.airflow import asset_flow, dag_flow
+from orchestration.flows.backfill import backfill_flow
 from orchestration.flows.ingest import ingest_flow
 from orchestration.flows.parts import names
 from orchestration.flows.parts.watcher import watch
@@ -52,11 +53,16 @@ async def serve(given: Settings) -> None:
                     base_job_template=ProcessWorker.get_default_base_job_template(),
                 )
             )
+        with contextlib.suppress(ObjectAlreadyExists):  # one that somebody has sized stays
+            await client.create_global_concurrency_limit(
+                GlobalConcurrencyLimitCreate(name=names.BACKFILL, limit=1)
+            )
         await _bury(client, pool)
     landed = _on(names.LANDED, names.landing(given.environment))
     loaded = _on(names.LOADED, names.raw(given.environment))
     await _deploy(given, ingest_flow, cron=_NET, triggers=[landed])
     await _deploy(given, warehouse_flow, cron=_NET, triggers=[loaded])
+    await _deploy(given, backfill_flow)
     await _deploy(given, dag_flow)
     await _deploy(given, asset_flow)
     async with anyio.create_task_group() as tasks:

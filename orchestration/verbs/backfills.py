@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import click
 
 from orchestration import console
-from orchestration.errors import UsageError
 from orchestration.verbs import open_warehouse
-
-if TYPE_CHECKING:
-    from orchestration.outline import Request
 
 _DATE = click.DateTime(["%Y-%m-%d"])
 
@@ -25,7 +21,7 @@ _DATE = click.DateTime(["%Y-%m-%d"])
 @click.option("--reason", default="", help="Why; kept in the ledger.")
 @click.option("--max-active", default=1, help="Chunks that runners may have in hand.")
 @click.option("--dry-run", type=click.Choice(["1", "diff"]), help="Only plan, or only compare.")
-@click.option("--allow-gaps", is_flag=True, help="Days without delivery are right.")
+@click.option("--allow-gaps", "allows_gaps", is_flag=True, help="Days without delivery are right.")
 @click.option("--backwards", is_flag=True, help="Newest chunk first.")
 @click.option("--stage", is_flag=True, help="Publish all chunks at once, at the end.")
 @click.option("--keep-going", is_flag=True, help="Past chunks that the gate blocks.")
@@ -38,19 +34,16 @@ def backfill(
     """Rebuild, audit and publish a range of dates, chunk by chunk."""
     from orchestration import backfill_run
     from orchestration.narrate_backfill import show_outline
+    from orchestration.outline import Request
 
     if resume is not None:
         with open_warehouse() as (given, connection):
             going = bool(asked["keep_going"])
             backfill_run.go_on(given, connection, resume, repin=repin, keep_going=going)
         return
-    if start is None or end is None:
-        raise UsageError(
-            "A backfill needs a range.",
-            kept="Nothing was changed.",
-            todo="make backfill START=2013-01-01 END=2013-03-31 (both included), or RESUME=<n>",
-        )
-    request = _request(start.date(), end.date(), is_comparison=dry_run == "diff", **asked)
+    first, last = (day and day.date() for day in (start, end))
+    models = asked.pop("models").split(",")
+    request = Request.of(first, last, dry_run=dry_run, models=models, **asked)
     with open_warehouse() as (given, connection):
         if dry_run == "1":
             show_outline(backfill_run.look(given, connection, request))
@@ -81,18 +74,3 @@ def backfill_cancel(backfill_id: int | None, reason: str) -> None:
     with open_warehouse() as (given, connection):
         found = cancel(given, connection, backfill_id, reason)
     console.say("backfill", f"{found.backfill_id} is cancelled; what it published stays")
-
-
-def _request(
-    first: date, last: date, *, is_comparison: bool, models: str, chunk: str, reason: str,
-    max_active: int, allow_gaps: bool, backwards: bool, stage: bool, keep_going: bool,
-) -> Request:  # fmt: skip
-    from orchestration.outline import Request
-
-    if max_active < 1:
-        raise UsageError("MAX_ACTIVE is at least 1.", kept="Nothing was changed.")
-    return Request(
-        first, last, chunk, tuple(name.strip() for name in models.split(",") if name.strip()),
-        backwards, stage or is_comparison, is_comparison, keep_going, max_active, reason,
-        allow_gaps,
-    )  # fmt: skip

@@ -6,6 +6,9 @@ from __future__ import annotations
 LANDED = "airworthy.landed"
 LOADED = "airworthy.loaded"
 
+# The global limit of how many chunks are in hand.
+BACKFILL = "backfill"
+
 
 def landing(environment: str) -> str:
     return f"airworthy.{environment}.landing"

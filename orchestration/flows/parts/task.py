@@ -47,15 +47,19 @@ RETRIES: dict[str, Any] = {
 ONCE: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 
-def step(function: Callable[..., Any]) -> Any:
+def step(function: Callable[..., Any], shown: str | None = None) -> Any:
     """A task called as the function is, tried again where that can help."""
-    return once(function, **RETRIES)
+    return once(function, shown, **RETRIES)
 
 
-def once(function: Callable[..., Any], **options: Any) -> Any:
-    """A task called and shown as the function is; its result is used by its own run only."""
+def once(function: Callable[..., Any], shown: str | None = None, **options: Any) -> Any:
+    """A task called as the function is; its result is used by its own run only.
+
+    Args:
+        shown: what its runs are called, with arguments in braces; else as the function.
+    """
     name = function.__name__
-    return task(name=name, task_run_name=name, **ONCE, **options)(function)
+    return task(name=name, task_run_name=shown or name, **ONCE, **options)(function)
 
 
 def perform(
