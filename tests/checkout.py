@@ -31,6 +31,7 @@ Run = dict[str, Any]
 STEPS = {
     "warehouse": ["plan", "build", "gate", "publish"],
     "ingest": ["find", "take_in", "announce", "reject"],
+    "backfill": ["plan", "chunk", "finish"],
 }
 _PATIENCE_SECONDS = 180
 _NOT_NEEDED = ("tests/unit", "tests/integration", "requirements", "docs")
@@ -120,8 +121,8 @@ class Checkout:
         file.write_text(head + new + tail)
         return lambda: file.write_text(before)
 
-    def start(self, flow: str = "warehouse") -> str:
-        return self.client.start(f"{flow}/local")
+    def start(self, flow: str = "warehouse", **given: Any) -> str:
+        return self.client.start(f"{flow}/local", given=given)
 
     def end(self, run_id: str) -> Run:
         """The state that a run ends in."""

@@ -70,12 +70,16 @@ class Client:
         if name not in {pool["name"] for pool in self.get("pools?limit=1000")["pools"]}:
             self.call("POST", "pools", {"name": name, "slots": slots})
 
-    def start(self, dag: str, key: str | None = None) -> str:
-        """Have a run of a DAG; its id. A second call with the same `key` gives the first's run."""
+    def start(self, dag: str, key: str | None = None, given: dict[str, Any] | None = None) -> str:
+        """Have a run of a DAG; its id. A second call with the same `key` gives the first's run.
+
+        Args:
+            given: the DAG's parameters.
+        """
         run_id = key or str(uuid4())
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": given or {}}
         try:
-            self._surely("POST", f"dags/{dag}/dagRuns", {"dag_run_id": run_id,
-                                                         "logical_date": None})  # fmt: skip
+            self._surely("POST", f"dags/{dag}/dagRuns", body)
         except Refused as refusal:
             if refusal.code != _EXISTS:
                 raise

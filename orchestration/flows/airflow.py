@@ -8,6 +8,7 @@ on; the same flow run, tried again, finds its run.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -27,9 +28,9 @@ def _client() -> api.Client:
 
 
 @step
-def start(dag: str, key: str) -> str:
+def start(dag: str, key: str, given: dict[str, Any]) -> str:
     """Start a run of the DAG; its id."""
-    return _client().start(dag, key)
+    return _client().start(dag, key, given)
 
 
 @step
@@ -48,9 +49,9 @@ def announce(asset: str, key: str) -> None:
 
 
 @flow(name="airflow-dag", persist_result=False, description=__doc__)
-def dag_flow(dag: str = "warehouse") -> State[None]:
-    """Start a DAG and wait for its end."""
-    run_id = start(dag, f"prefect.{flow_run.id}")
+def dag_flow(dag: str = "warehouse", given: dict[str, Any] | None = None) -> State[None]:
+    """Start a DAG, with the parameters `given`, and wait for its end."""
+    run_id = start(dag, f"prefect.{flow_run.id}", given or {})
     if wait(dag, run_id) != "success":
         raise StepFailed(
             f"Airflow's run {run_id} of {dag} failed.",

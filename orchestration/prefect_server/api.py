@@ -60,18 +60,22 @@ class Client:
             return False
         return any(pool["status"] == "READY" for pool in pools if pool["type"] == "process")
 
-    def start(self, deployment: str, key: str | None = None) -> str:
+    def start(
+        self, deployment: str, key: str | None = None, given: dict[str, Any] | None = None
+    ) -> str:
         """Have a run of `flow/deployment`; its id.
 
         Args:
             key: a second call with the same key gives the run of the first, so that a lost answer
                 makes no second run; only one that ended badly is followed by a new one.
+            given: the flow's parameters.
         """
         found = self._surely("GET", f"deployments/name/{quote(deployment)}")
         path = f"deployments/{found['id']}/create_flow_run"
         key = key or str(uuid.uuid4())
         while True:
-            body = {"idempotency_key": key, "state": {"type": "SCHEDULED"}}
+            body = {"idempotency_key": key, "state": {"type": "SCHEDULED"},
+                    "parameters": given or {}}  # fmt: skip
             run = self._surely("POST", path, body)
             if run["state"]["type"] not in ENDED_BADLY:
                 return str(run["id"])

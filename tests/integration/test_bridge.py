@@ -15,6 +15,10 @@ from orchestration.prefect_server import api as prefect_api
 from tests.checkout import STEPS, Checkout
 
 _NOWHERE = "http://127.0.0.1:9"
+_CHUNKS = (
+    "select states.state || ' ' || coalesce(runner, 'None') from ops.backfill_chunk_states as states"
+    " left join ops.runs using (run_id) order by number"
+)
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +157,34 @@ def test_a_server_that_is_down_is_named_with_what_starts_it() -> None:
     with pytest.raises(AirworthyError, match=f"Airflow's API server at {_NOWHERE}") as found:
         airflow_api.Client(_NOWHERE, "").call("GET", "dags")
     assert "make airflow" in found.value.todo
+
+
+def test_a_backfill_begun_in_airflow_is_stopped_and_goes_on_in_prefect(both: Checkout) -> None:
+    for day in ("2013-01-02", "2013-01-03"):
+        both.land(day)
+    both.verb("run")
+    digest = both.verb("digest")
+    asked = {"start": "2013-01-01", "end": "2013-01-03", "chunk": "day", "reason": "tested"}
+    run_id = both.airflow.start("backfill", given=asked)
+    for _ in both.patiently():
+        if both.ask("select from ops.runs where kind = 'backfill'"):
+            break
+    both.verb("backfill-pause")
+    assert end_of_dag(both, "backfill", run_id) == "failed"
+    assert both.ask(_CHUNKS) == "published airflow\nwaiting None\nwaiting None"
+
+    flow_run = both.start("backfill", resume=1)
+    assert both.end(flow_run)["message"] == "Backfill 1 is done."
+    assert both.ask(_CHUNKS) == "published airflow\npublished prefect\npublished prefect"
+    assert both.ask("select state from ops.backfills") == "finished"
+    assert both.verb("digest") == digest
+
+
+def test_airflow_refuses_a_backfill_that_makes_no_sense(both: Checkout) -> None:
+    with pytest.raises(airflow_api.Refused, match="chunk"):
+        both.airflow.start("backfill", given={"start": "2013-01-01", "chunk": "fortnight"})
+    run_id = both.airflow.start("backfill", given={"start": "2013-01-02", "end": "2013-01-01"})
+    assert end_of_dag(both, "backfill", run_id) == "failed"
+    only_looked = {"start": "2013-01-01", "end": "2013-01-01", "dry_run": "1"}
+    run_id = both.airflow.start("backfill", given=only_looked)
+    assert end_of_dag(both, "backfill", run_id) == "success"
