@@ -16,6 +16,7 @@ from orchestration.backfill import Backfill, Chunk
 from orchestration.build import parse
 from orchestration.chunk import Done
 from orchestration.errors import GateBlocked
+from orchestration.gate import RUNBOOK
 from orchestration.outline import Outline, Request, outline
 from orchestration.ranges import Range
 from orchestration.settings import Settings
@@ -114,7 +115,7 @@ def _work(
             f"{len(blocked)} of {len(every)} chunks were blocked: "
             + ", ".join(str(one.range) for one in blocked),
             kept="The other chunks are published; the candidate holds what is published.",
-            todo=f"See runbooks/gate-blocked.md; then make backfill RESUME={backfill.backfill_id}",
+            todo=f"See {RUNBOOK}; then make backfill RESUME={backfill.backfill_id}",
         )
     end(settings, connection, backfill, manifest)
     return backfills.recall(connection, backfill.backfill_id)

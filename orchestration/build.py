@@ -117,7 +117,7 @@ def build(
         raise AirworthyError(
             f"dbt stopped: {result.exception}",
             kept="The published marts are untouched; the candidate is unfinished.",
-            todo=f"See {settings.var / 'logs/dbt.log'} and runbooks/gate-blocked.md.",
+            todo=f"See {settings.var / 'logs/dbt.log'} and runbooks/gate-blocked-publish.md.",
         )
     run.advance(connection, "built")
     results: Iterable[Any] = getattr(result.result, "results", ())

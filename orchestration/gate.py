@@ -23,7 +23,7 @@ from orchestration.marts import Mart
 from orchestration.runs import Run
 from orchestration.settings import Settings
 
-RUNBOOK = "runbooks/gate-blocked.md"
+RUNBOOK = "runbooks/gate-blocked-publish.md"
 
 
 @database.acts_as("auditor")

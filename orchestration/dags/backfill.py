@@ -54,7 +54,7 @@ with DAG(
 
     @task(map_index_template="{{ dates }}")
     def chunk(number: int, chunk: list[Any]) -> None:
-        get_current_context()["dates"] = chunk[1]  # type: ignore[literal-required]
+        get_current_context()["dates"] = chunk[1]
         steps.do_chunk(number, chunk[0])
 
     @task(trigger_rule="none_failed")

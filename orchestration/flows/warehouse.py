@@ -36,7 +36,7 @@ def build(number: int) -> None:
         raise BuildFailed(
             f"dbt failed or skipped: {', '.join(failed)}",
             kept="The published marts are untouched.",
-            todo="The gate says why; see runbooks/gate-blocked.md.",
+            todo="The gate says why; see runbooks/gate-blocked-publish.md.",
         )
 
 

@@ -268,11 +268,11 @@ def land(given: Settings, day: date) -> None:
     shutil.copy2(whole_year() / path, Path(given.landing_url) / path)
 
 
-def correct(given: Settings, precipitation: str) -> None:
-    """A new file for the first day: all rain differs, the last hour is missing."""
+def correct(given: Settings, value: str, column: str = "precip") -> None:
+    """A new file for the first day: all rain (or `column`) differs, the last hour is missing."""
     header, *rows = lines_of(whole_year() / relative_path("weather", DAY))
-    at = header.split(",").index("precip")
-    changed = [[*r.split(",")[:at], precipitation, *r.split(",")[at + 1 :]] for r in rows[:-1]]
+    at = header.split(",").index(column)
+    changed = [[*r.split(",")[:at], value, *r.split(",")[at + 1 :]] for r in rows[:-1]]
     write(landed(given, "weather", DAY), [header, *(",".join(cells) for cells in changed)])
 
 

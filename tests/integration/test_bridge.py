@@ -16,8 +16,8 @@ from tests.checkout import STEPS, Checkout
 
 _NOWHERE = "http://127.0.0.1:9"
 _CHUNKS = (
-    "select states.state || ' ' || coalesce(runner, 'None') from ops.backfill_chunk_states as states"
-    " left join ops.runs using (run_id) order by number"
+    "select chunks.state || ' ' || coalesce(runner, 'None')"
+    " from ops.backfill_chunk_states as chunks left join ops.runs using (run_id) order by number"
 )
 
 
@@ -167,7 +167,7 @@ def test_a_backfill_begun_in_airflow_is_stopped_and_goes_on_in_prefect(both: Che
     asked = {"start": "2013-01-01", "end": "2013-01-03", "chunk": "day", "reason": "tested"}
     run_id = both.airflow.start("backfill", given=asked)
     for _ in both.patiently():
-        if both.ask("select from ops.runs where kind = 'backfill'"):
+        if both.ask("select 1 from ops.runs where kind = 'backfill'"):
             break
     both.verb("backfill-pause")
     assert end_of_dag(both, "backfill", run_id) == "failed"

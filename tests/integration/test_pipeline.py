@@ -138,7 +138,7 @@ def test_a_blocked_gate_publishes_nothing_and_the_mended_file_goes_through(
     assert "UA-1545-EWR-2013-01-01-0515 = -130" in said
     assert "partitions: flight_date between '2013-01-01' and '2013-01-01'" in said
     assert "owner: flight-analytics; these came with delivery 4; `make withdraw`" in said
-    assert "runbooks/gate-blocked.md" in blocked.value.todo
+    assert "runbooks/gate-blocked-publish.md" in blocked.value.todo
     assert digests(empty_warehouse) == before
     with pytest.raises(GateBlocked):
         go(empty_warehouse)
