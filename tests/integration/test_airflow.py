@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +72,14 @@ class Place:
         here = home.of(settings.load(self.environment))
         self.client = api.Client(here.address, here.password)
 
+    def digest_by_shell(self) -> str:
+        """What a run in a shell makes of all that landed, in a warehouse of its own."""
+        shell = str(self.folder / "shell")
+        self.verb("run", VAR_DIR=shell)
+        digest = self.verb("digest", VAR_DIR=shell)
+        self.verb("clean-data", VAR_DIR=shell)
+        return digest
+
     def edit(self, path: str, old: str, new: str) -> None:
         text = (self.project / path).read_text()
         assert old in text
@@ -92,7 +103,7 @@ class Place:
         self.until(lambda: self._count() >= count)
 
     def publications(self) -> str:
-        return self.verb("psql", "--sql", "select count(*) from ops.publications")
+        return self.verb("psql", "--sql", "select count(*) from ops.publications").split()[2]
 
     def clear(self, run: str, *tasks: str) -> None:
         wanted = {"task_ids": list(tasks)} if tasks else {}
@@ -135,11 +146,7 @@ def test_what_lands_is_published_as_the_shell_publishes_it(place: Place) -> None
     place.land(2)  # while it runs: the watcher on the landing place notices
     place.published(2)
     assert place.client.get("importErrors")["import_errors"] == []
-    shell = str(place.folder / "shell")
-    place.verb("run", VAR_DIR=shell)
-    by_shell = place.verb("digest", VAR_DIR=shell)
-    place.verb("clean-data", VAR_DIR=shell)
-    assert place.verb("digest") == by_shell
+    assert place.verb("digest") == place.digest_by_shell()
 
 
 def test_a_run_with_nothing_new_is_skipped(place: Place) -> None:
@@ -204,6 +211,62 @@ def test_a_published_run_that_is_cleared_twice_publishes_no_second_time(place: P
     assert (place.publications(), place.verb("digest")) == (before, digest)
 
 
+def test_a_run_in_a_shell_at_the_same_time_ends_in_the_same_marts(place: Place) -> None:
+    before = int(place.publications())
+    place.land(5)
+    run, _ = place.until(lambda: _producer(place))
+    place.verb("run")
+    place.ends(run)
+    assert place.ends(place.trigger()) == "success", "nothing is left to do"
+    assert int(place.publications()) == before + 1
+    assert place.verb("digest") == place.digest_by_shell()
+
+
+class Collector(ThreadingHTTPServer):
+    """Takes lineage events, as a catalogue would."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Collect)
+        self.jobs: set[str] = set()
+
+
+class _Collect(BaseHTTPRequestHandler):
+    server: Collector
+
+    def do_POST(self) -> None:
+        event = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.jobs.add(f"{event['job']['namespace']} {event['job']['name']}")
+        self.send_response(201)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_dbt_per_model_does_the_same_and_lineage_goes_to_an_address(place: Place) -> None:
+    before = int(place.publications())
+    place.verb("airflow-down")
+    with Collector() as collector:
+        threading.Thread(target=collector.serve_forever, daemon=True).start()
+        place.environment |= {
+            "COSMOS_MODE": "local", "OPENLINEAGE_URL": f"http://127.0.0.1:{collector.server_port}",
+        }  # fmt: skip
+        place.start()
+        model = "models/marts/flights/agg_airlines_daily.sql"
+        place.edit(model, "select * from aggregated", "select 1 / 0 as nothing, * from aggregated")
+        run = place.trigger()
+        assert place.ends(run) == "failed"
+        failed = {name for name, t in place.tasks(run).items() if t["state"] == "failed"}
+        assert "build.models.marts.flights.agg_airlines_daily.run" in failed
+        assert int(place.publications()) == before
+        place.edit(model, "select 1 / 0 as nothing, *", "select aggregated.*")
+        assert place.ends(place.trigger()) == "success"
+        assert int(place.publications()) == before + 1
+        place.verb("airflow-down")
+        collector.shutdown()
+    assert "airworthy warehouse.publish" in collector.jobs
+
+
 @pytest.fixture(scope="module")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a throw-away Redis."""
@@ -230,10 +293,7 @@ def test_celery_workers_do_the_same_and_one_of_two_may_die(redis: str, tmp_path:
             process.kill()
         place.land(2)
         place.published(2)
-        shell = str(place.folder / "shell")
-        place.verb("run", VAR_DIR=shell)
-        assert place.verb("digest", VAR_DIR=shell) == place.verb("digest")
-        place.verb("clean-data", VAR_DIR=shell)
+        assert place.verb("digest") == place.digest_by_shell()
     finally:
         place.verb("airflow-down")
         place.verb("clean-data")

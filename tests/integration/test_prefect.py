@@ -137,6 +137,18 @@ def test_a_killed_flow_is_crashed_and_the_next_converges(served: Checkout) -> No
     assert served.verb("digest") == before
 
 
+def test_a_held_publication_is_no_failure_and_comes_later(served: Checkout) -> None:
+    served.verb("rollback", "--reason", "tested")
+    held = served.verb("digest")
+    served.change(_MODEL, "2 = 2", "3 = 3")
+    ended = served.end(served.start())
+    assert ended["type"] == "COMPLETED"
+    assert "passed and waits. Publishing is held since" in ended["message"]
+    assert served.verb("digest") == held
+    served.verb("resume", "--reason", "tested")
+    assert served.end(served.start())["message"].endswith("is published.")
+
+
 _IMPOSSIBLE = """
     {"type": "expect_table_row_count_to_equal", "kwargs": {"value": -1}, "severity": "critical",
      "meta": {"notes": "never"}},"""
