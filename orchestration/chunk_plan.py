@@ -130,13 +130,12 @@ def _changed(
     connection: database.Connection, backfill: Backfill, part: Range, base: _Base, staged: list[int]
 ) -> Changes:
     ever = changes.delivered(connection, base.as_of)
+    upstream = ever.upstream_of(base.known)
     partitions, nodes = changes.pending(connection, base.published, staged)
     if not base.staged.run_id and not base.staged.layers:
         nodes -= _drop_unpublished(connection, base.known, nodes, partitions)
     there = changes.relations(connection)
-    rewritten = changes.rewritten(
-        connection, base.known, base.staged, base.now, ever.upstream_of(base.known), there
-    )
+    rewritten = changes.rewritten(connection, base.known, base.staged, base.now, upstream, there)
     built = {key for layer in base.staged.layers for key in layer.built}
     lost = {
         node.unique_id
@@ -146,6 +145,13 @@ def _changed(
         and (node.schema, node.name) not in there
         and (rewritten[node.unique_id] == changes.MISSING or node.unique_id in built)
     }
+    covered = {
+        node.unique_id
+        for node in base.known.nodes
+        if node.partitioning
+        and node.form == "incremental"
+        and upstream[node.unique_id] <= part.dates
+    }
     sources = {source: dates & part.dates for source, dates in ever.dates.items()}
     readers = changes.readers_of(base.known)
     for source in changes.differing(connection, base.staged, base.as_of, part.dates, readers):
@@ -153,7 +159,7 @@ def _changed(
             sources[source] = part.dates
     return Changes(
         sources, part.dates, rewritten, partitions, nodes | lost, is_chunk=True,
-        only=_limited_to(base.known, backfill.models),
+        covered=frozenset(covered), only=_limited_to(base.known, backfill.models),
     )  # fmt: skip
 
 
@@ -212,11 +218,13 @@ def _note_completion(
         return
     before = changes.rewritten(connection, base.known, base.published, base.now, upstream)
     left = changes.pending(connection, after)
+    anew = {unique_id for layer in after.layers for unique_id in layer.full}
     if any(left) or any(
         _has_strays(connection, node, after.layer_runs)
         for node in base.known.nodes
-        if node.form == "incremental" and node.partitioning and node.unique_id in before
-    ):
+        if node.form == "incremental" and node.partitioning
+        and node.unique_id in before and node.unique_id not in anew
+    ):  # fmt: skip
         return
     connection.execute("update ops.runs set completes = true where run_id = %s", [run.run_id])
 

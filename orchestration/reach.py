@@ -22,6 +22,7 @@ class Changes:
         pending_nodes: unique ids of what unpublished runs built in full.
         is_chunk: `every_date` are the dates of a backfill's chunk; no partitioned model is rebuilt
             beyond what they reach.
+        covered: unique ids of models all of whose dates lie within that chunk: made anew at once.
         only: unique ids of the nodes that a backfill is limited to; None means all.
     """
 
@@ -31,6 +32,7 @@ class Changes:
     pending: dict[str, Dates] = field(default_factory=dict)
     pending_nodes: frozenset[str] = frozenset()
     is_chunk: bool = False
+    covered: frozenset[str] = frozenset()
     only: frozenset[str] | None = None
 
     def includes(self, node: Node) -> bool:
@@ -99,6 +101,8 @@ def _build(node: Node, reach: _Reach, changes: Changes, *, lost: bool) -> Work:
         return Work(node, node.form != "ephemeral", True, set(), rewritten)
     if node.unique_id in changes.pending_nodes:
         return Work(node, True, True, set(), "an unpublished run rebuilt it")
+    if node.unique_id in changes.covered and reach.dates:
+        return Work(node, True, True, set(), f"{_because(reach)}, at all its dates")
     partitions: Dates = set()
     if node.partitioning:
         partitions = node.partitioning.reached_by(reach.dates)
