@@ -142,7 +142,7 @@ def test_a_held_publication_is_no_failure_and_comes_later(served: Checkout) -> N
     held = served.verb("digest")
     served.change(_MODEL, "2 = 2", "3 = 3")
     ended = served.end(served.start())
-    assert ended["type"] == "COMPLETED"
+    assert ended["type"] == "COMPLETED", ended["message"]
     assert "passed and waits. Publishing is held since" in ended["message"]
     assert served.verb("digest") == held
     served.verb("resume", "--reason", "tested")
