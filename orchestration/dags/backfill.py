@@ -48,14 +48,18 @@ with DAG(
     },
 ):
 
-    @task(multiple_outputs=True)
-    def plan(params: dict[str, Any] | None = None) -> dict[str, Any]:
-        return steps.plan_backfill(dict(params or {}))
+    @task
+    def plan(*, params: dict[str, Any], ti: Any) -> list[tuple[int, int, str]]:
+        planned = steps.plan_backfill(dict(params))
+        number = planned["backfill"]
+        ti.xcom_push("backfill", number)
+        return [(number, *chunk) for chunk in planned["chunks"]]
 
     @task(map_index_template="{{ dates }}")
-    def chunk(number: int, chunk: list[Any]) -> None:
-        get_current_context()["dates"] = chunk[1]
-        steps.do_chunk(number, chunk[0])
+    def chunk(which: tuple[int, int, str]) -> None:
+        number, part, dates = which
+        get_current_context()["dates"] = dates
+        steps.do_chunk(number, part)
 
     @task(trigger_rule="none_failed")
     def finish(number: int | None) -> None:
@@ -64,5 +68,4 @@ with DAG(
         steps.finish_backfill(number)
 
     planned = plan()
-    number = planned["backfill"]
-    chunk.partial(number=number).expand(chunk=planned["chunks"]) >> finish(number)
+    chunk.expand(which=planned) >> finish(planned["backfill"])
