@@ -51,7 +51,7 @@ with DAG(
     @task
     def plan(*, params: dict[str, Any], ti: Any) -> list[tuple[int, int, str]]:
         planned = steps.plan_backfill(dict(params))
-        number = planned["backfill"]
+        number = planned["backfill"] or 0  # Airflow finds no XCom that is None
         ti.xcom_push("backfill", number)
         return [(number, *chunk) for chunk in planned["chunks"]]
 
@@ -62,8 +62,8 @@ with DAG(
         steps.do_chunk(number, part)
 
     @task(trigger_rule="none_failed")
-    def finish(number: int | None) -> None:
-        if number is None:
+    def finish(number: int) -> None:
+        if not number:
             raise AirflowSkipException("It was only looked at")
         steps.finish_backfill(number)
 
