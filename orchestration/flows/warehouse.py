@@ -61,14 +61,19 @@ def warehouse_flow() -> State[None]:
             return Completed(message="Nothing was delivered or changed.")
         with _accounted(number):
             built = build(number, return_state=True)
-            if built.is_failed() and not isinstance(built.data, BuildFailed):
+            if built.is_failed() and not isinstance(_error(built), BuildFailed):
                 built.result()
             gate(number)
             published = publish(number, return_state=True)
-    if published.is_failed() and isinstance(published.data, PublishingHeld):
-        return Completed(message=f"Run {number} passed and waits. {published.data}")
+    if published.is_failed() and isinstance(held := _error(published), PublishingHeld):
+        return Completed(message=f"Run {number} passed and waits. {held}")
     published.result()
     return Completed(message=f"Run {number} is published.")
+
+
+def _error(state: State[None]) -> object:
+    """What a failed task raised; the state itself may hold a record of it."""
+    return state.result(raise_on_failure=False)
 
 
 @contextmanager

@@ -74,6 +74,7 @@ def test_a_failed_model_fails_the_flow_and_publishes_nothing(served: Checkout) -
     assert served.task(run, "model agg_airlines_daily")["state_name"] == "Failed"
     build = served.task(run, "build")
     assert (build["state_name"], build["run_count"]) == ("Failed", 1)
+    assert served.task(run, "gate")["state_name"] == "Failed", "it says why"
     assert all(not task["name"].startswith("publish") for task in served.tasks(run))
     assert served.verb("digest") == before
 
