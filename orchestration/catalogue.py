@@ -7,6 +7,8 @@ asked, as of the publication that readers see, so it needs nothing after a kill 
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -57,6 +59,13 @@ def read(connection: database.Connection) -> list[Entry]:
     """All published marts, by name."""
     with connection.cursor(row_factory=class_row(Entry)) as cursor:
         return cursor.execute("select * from published._catalog order by mart").fetchall()
+
+
+def remember_all(connection: database.Connection) -> None:
+    """Do `remember` for every version of the code whose manifest is kept."""
+    rows = connection.execute("select code_version, manifest from ops.code_manifests").fetchall()
+    for version, packed in rows:
+        remember(connection, version, json.loads(gzip.decompress(packed)))
 
 
 def remember(connection: database.Connection, version: str, manifest: dict[str, Any]) -> None:

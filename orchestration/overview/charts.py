@@ -10,7 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from orchestration.overview.drawing import WIDTH, colours, draw, few, ordinal
+from orchestration.overview.drawing import NUMBERS, WIDTH, colours, draw, few, ordinal
 
 VERDICTS = {
     "passed": "var(--in-time)", "warned": "var(--late)", "blocked": "var(--missing)",
@@ -42,7 +42,7 @@ def runs(shown: Sequence[Any]) -> Markup:
             "x": ordinal("run") | {"axis": few(values, "run", "run")},
             "y": {
                 "field": "seconds", "type": "quantitative",
-                "axis": {"title": "seconds", "tickCount": 4, "format": "~s"},
+                "axis": {"title": "seconds", "tickCount": 4} | NUMBERS,
             },
             "color": colours("end", ENDS),
             "description": {"field": "said"},
@@ -108,9 +108,9 @@ def changes(shown: Sequence[Any]) -> Markup:
             "y": {
                 "field": "rows", "type": "quantitative", "scale": {"type": "symlog"},
                 "axis": {
-                    "title": "rows", "format": "~s",
-                    "values": [10**n for n in range(8) if values and 10**n <= _most(values)],
-                },
+                    "title": "rows",
+                    "values": [10**n for n in range(12) if 10**n <= _most(values)],
+                } | NUMBERS,
             },
             "color": colours("kind", CHANGES),
             "description": {"field": "said"},
@@ -127,7 +127,10 @@ def models(shown: Sequence[Any]) -> Markup:
     }  # fmt: skip
     x = {
         "type": "quantitative", "scale": {"type": "log"},
-        "axis": {"title": "seconds", "format": "~s", "tickCount": 4, "grid": False},
+        "axis": {
+            "title": "seconds", "grid": False, "values": [10**n for n in range(-2, 6)],
+            "labelExpr": "format(datum.value, '~g')",
+        },
     }  # fmt: skip
     slowest = {
         "mark": {"type": "rule", "color": "var(--sky)", "opacity": 0.5, "aria": False},
@@ -178,25 +181,25 @@ def quarantine(shown: Sequence[Any]) -> Markup:
         }
         for row in shown
     ]  # fmt: skip
-    y = {
-        "field": "reason", "type": "nominal", "sort": "-x", "title": None,
-        "axis": {"domain": False, "ticks": False, "labelLimit": 210},
-    }  # fmt: skip
+    y = {"field": "reason", "type": "nominal", "sort": None, "axis": None}
     x = {"field": "rows", "type": "quantitative", "axis": None}
+    bars = {
+        "mark": {"type": "bar", "color": "var(--held)", "height": 9, "yOffset": 8},
+        "encoding": {"y": y, "x": x, "description": {"field": "said"}},
+    }
+    reasons = {
+        "mark": {"type": "text", "align": "left", "dy": -6, "limit": WIDTH - 20, "aria": False},
+        "encoding": {"y": y, "x": {"value": 0}, "text": {"field": "reason"}},
+    }
+    counts = {
+        "mark": {"type": "text", "align": "left", "dx": 5, "dy": 9, "aria": False},
+        "encoding": {"y": y, "x": x, "text": {"field": "rows", "format": ","}},
+    }
     spec = {
         "data": {"values": values},
-        "width": WIDTH - 250,
-        "height": {"step": 22},
-        "layer": [
-            {
-                "mark": {"type": "bar", "color": "var(--held)", "height": 12},
-                "encoding": {"y": y, "x": x, "description": {"field": "said"}},
-            },
-            {
-                "mark": {"type": "text", "align": "left", "dx": 4, "aria": False},
-                "encoding": {"y": y, "x": x, "text": {"field": "rows", "format": ","}},
-            },
-        ],
+        "width": WIDTH - 70,
+        "height": {"step": 34},
+        "layer": [bars, reasons, counts],
     }
     return draw(spec, "Rows in quarantine by reason")
 

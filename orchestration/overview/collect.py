@@ -101,7 +101,7 @@ def collect(settings: Settings, connection: database.Connection, now: datetime) 
     ]
     entries = catalogue.read(connection)
     published = [Published(*row) for row in reversed(rows["times"])]
-    calendars = _of_marts(entries, sources, arrivals, promises, published)
+    calendars = _of_marts(entries, sources, arrivals, promises, published, now)
     most = max(CALENDARS - sum(1 for source in sources if source.calendar), 0)
     found = replay.quarantine(connection, None)
     hold = active_hold(connection)
@@ -161,13 +161,14 @@ def _of_marts(
     arrivals: dict[str, list[Arrival]],
     promises: dict[str, Promise],
     published: list[Published],
+    now: datetime,
 ) -> list[Calendar]:
     calendars = {source.name: source.calendar for source in sources if source.calendar}
     groups = defaultdict[tuple[str, ...], list[str]](list)
     for entry in entries:
         groups[tuple(name for name in entry.sources if name in calendars)].append(entry.mart)
     found = [
-        punctuality.of_marts(marts, names, calendars, arrivals, promises, published)
+        punctuality.of_marts(marts, names, calendars, arrivals, promises, published, now)
         for names, marts in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     ]
     return [calendar for calendar in found if calendar]
@@ -190,7 +191,7 @@ def _attention(
                  "runbooks/source-late.md")
             )  # fmt: skip
     if held.rejected:
-        found.append((f"{len(held.rejected):,} rejected files wait.", "make quarantine"))
+        found.append((f"Rejected files that wait: {len(held.rejected):,}.", "make quarantine"))
     found += [
         (f"Backfill {row.backfill_id} is {row.state}: {row.done} of {row.chunks} chunks.",
          f"make backfill RESUME={row.backfill_id}")

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from orchestration.overview import punctuality, volumes
-from orchestration.overview.drawing import WIDTH, colours, draw, placed
+from orchestration.overview.drawing import NUMBERS, WIDTH, colours, draw, placed
 from orchestration.overview.punctuality import Calendar
 from orchestration.overview.volumes import Volume
 
@@ -79,7 +79,7 @@ def volume(source: str, shown: Sequence[Volume]) -> Markup:
         "field": "day", "type": "temporal", "title": None, "scale": {"type": "utc"},
         "axis": {"format": "%b", "grid": False, "tickCount": {"interval": "month", "step": 2}},
     }  # fmt: skip
-    y = {"type": "quantitative", "title": None, "axis": {"format": "~s", "tickCount": 4}}
+    y = {"type": "quantitative", "title": None, "axis": {"tickCount": 4} | NUMBERS}
     usual = {
         "transform": [{"filter": "datum.low != null"}],
         "mark": {"type": "area", "color": "var(--band)", "aria": False},

@@ -16,6 +16,8 @@ import vl_convert
 from markupsafe import Markup
 
 WIDTH = 400
+# On an axis: 500, 1k, 1.5k.
+NUMBERS = {"labelExpr": "format(datum.value, '~s')"}
 _CONFIG = {
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},

@@ -143,6 +143,7 @@ def of_marts(
     arrivals: Mapping[str, Sequence[Arrival]],
     promises: Mapping[str, Promise],
     publications: Sequence[Published],
+    now: datetime,
 ) -> Calendar | None:
     """The calendar of marts that are made of the same `sources`; None if none has days.
 
@@ -164,6 +165,7 @@ def of_marts(
             [states[s][day] for s in dated if day in states[s]],
             max(promises[s].due(day) for s in dated) + _PUBLISHING,
             publications,
+            now,
         )
         for day in _days(first, last)
     )
@@ -206,17 +208,16 @@ def _judge_marts(
     sources: Sequence[Day],
     due: datetime,
     publications: Sequence[Published],
+    now: datetime,
 ) -> Day:
     ids = [a.first_delivery for a in arrivals.values() if a and a.delivery_id and a.first_delivery]
     absent = sorted(s for s, a in arrivals.items() if a is None or a.delivery_id is None)
     if absent:
-        waits = all(each.state == WAITING for each in sources if each.state != IN_TIME)
-        state = WAITING if waits and sources else MISSING
-        return Day(day, state, f"without {' and '.join(absent)}")
+        return Day(day, MISSING if due <= now else WAITING, f"without {' and '.join(absent)}")
     newest = max(ids)
     shown = [p for p in publications if p.as_of >= newest]
     if not shown or publications[-1].as_of < newest:
-        return Day(day, MISSING, "delivered, not published")
+        return Day(day, MISSING if due <= now else WAITING, "delivered, not published")
     first = shown[0]
     said = f"in publication {first.publication_id}"
     # Late only where somebody waited: a source's history comes at one go.
