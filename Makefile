@@ -129,7 +129,7 @@ contracts: setup ## Check all contracts, with line [AGAINST=<git revision>]
 ##@ Publications
 
 .PHONY: report history diff rollback resume gc
-report: setup ## Write one page with the state of everything
+report: setup ## Write one page with the state of everything: var/reports/index.html
 	@$(RUN) report
 
 history: setup ## What was published when, from which inputs and code, by whom

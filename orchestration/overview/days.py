@@ -60,11 +60,11 @@ def _months(subject: str, cells: list[dict[str, Any]]) -> Markup:
             {
                 "data": {
                     "values": [
-                        {"x": column * 6.5 * _CELL + 1, "y": -8, "text": month}
+                        {"x": column * 6.5 * _CELL + 1, "y": -10, "text": month}
                         for month, column in labels.items()
                     ]
                 },
-                "mark": {"type": "text", "align": "left", "aria": False},
+                "mark": {"type": "text", "align": "left", "fontSize": 14, "aria": False},
                 "encoding": placed() | {"text": {"field": "text"}},
             },
         ],

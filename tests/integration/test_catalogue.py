@@ -76,11 +76,9 @@ def _is_readers_own(reader: database.Connection, entries: dict[str, catalogue.En
     for denied in (
         "select * from ops.mart_descriptions",
         "select * from ops.quality_of('fct_flights', 1)",
-        "delete from published._catalog",
     ):
-        with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.Error)) as error:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute(denied)
-        assert error.value.sqlstate in ("42501", "55000"), denied
 
 
 def _has_moved_on(entries: dict[str, catalogue.Entry]) -> None:
