@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,15 +15,15 @@ from tests.needs import CHROMIUM
 
 _PROBE = Path(__file__).with_name("probe.js")
 # The browser's own window cannot be as narrow as a phone.
+_WINDOW = '<iframe src="probed.html" style="width: {}px; height: 900px; border: 0"></iframe>'
 _FRAME = """<!doctype html>
-<iframe src="probed.html" style="width: {width}px; height: 900px; border: 0"></iframe>
 <script>
-addEventListener('message', event => {{
+addEventListener('message', event => {
   const seen = document.createElement('pre');
-  seen.id = 'seen';
+  seen.className = 'seen';
   seen.textContent = JSON.stringify(event.data);
   document.body.append(seen);
-}});
+});
 </script>
 """
 
@@ -42,17 +43,19 @@ class Seen:
     width: int
 
 
-def look(page: Path, *, width: int = 1280, dark: bool = False) -> Seen:
-    """Open `page` in a window of `width` with a reader's preference."""
+def look(page: Path, *widths: int, dark: bool = False) -> list[Seen]:
+    """Open `page` in windows of these widths, narrowest first, with a reader's preference."""
     with tempfile.TemporaryDirectory(prefix="airworthy-page-") as folder:
         probe = f"<head><script>{_PROBE.read_text()}</script>"
         probed, frame = Path(folder) / "probed.html", Path(folder) / "frame.html"
         probed.write_text(page.read_text().replace("<head>", probe, 1))
-        frame.write_text(_FRAME.format(width=width))
+        frame.write_text(_FRAME + "".join(_WINDOW.format(width) for width in widths))
         dom = _open(frame, dark=dark)
-    said = dom.rsplit('<pre id="seen">', 1)[1].split("</pre>")[0]
-    found = json.loads(html.unescape(said))
-    return Seen(found["dom"], found["faults"], found["isDark"], found["width"])
+    told = re.findall(r'<pre class="seen">(.*?)</pre>', dom, re.DOTALL)
+    found = [json.loads(html.unescape(said)) for said in told]
+    assert len(found) == len(widths), "a window did not answer"
+    seen = [Seen(one["dom"], one["faults"], one["isDark"], one["width"]) for one in found]
+    return sorted(seen, key=lambda one: one.width)
 
 
 def _open(page: Path, *, dark: bool) -> str:

@@ -17,7 +17,7 @@ from orchestration import catalogue, contract_files, database, replay
 from orchestration.catalogue import Entry
 from orchestration.contracts import Contract
 from orchestration.overview import punctuality, volumes
-from orchestration.overview.punctuality import Arrival, Calendar, Promise, Published
+from orchestration.overview.punctuality import Arrival, Calendar, Dues, Published
 from orchestration.overview.volumes import Volume
 from orchestration.rollback import Hold, active_hold
 from orchestration.settings import Settings
@@ -94,14 +94,14 @@ def collect(settings: Settings, connection: database.Connection, now: datetime) 
     known = contract_files.load_all(settings.project / "contracts")
     rows = _ask(connection)
     arrivals = punctuality.arrivals_by_source(rows["days"])
-    promises, notes = _promises(known)
+    dues, notes = _promised(known, arrivals, now)
     sources = [
-        _source(name, versions[0], arrivals.get(name, []), promises.get(name), notes, now)
+        _source(name, versions[0], arrivals.get(name, []), dues.get(name), notes, now)
         for name, versions in known.items()
     ]
     entries = catalogue.read(connection)
     published = [Published(*row) for row in reversed(rows["times"])]
-    calendars = _of_marts(entries, sources, arrivals, promises, published, now)
+    calendars = _of_marts(entries, sources, arrivals, dues, published, now)
     most = max(CALENDARS - sum(1 for source in sources if source.calendar), 0)
     found = replay.quarantine(connection, None)
     hold = active_hold(connection)
@@ -125,25 +125,29 @@ def _ask(connection: database.Connection) -> dict[str, list[Any]]:
         return {name: cursor.execute(text, limits).fetchall() for name, text in queries.items()}
 
 
-def _promises(known: dict[str, list[Contract]]) -> tuple[dict[str, Promise], dict[str, str]]:
-    promises, notes = dict[str, Promise](), dict[str, str]()
+def _promised(
+    known: dict[str, list[Contract]], arrivals: dict[str, list[Arrival]], now: datetime
+) -> tuple[dict[str, Dues], dict[str, str]]:
+    """The promised days of each source since its first one, or why there are none."""
+    dues, notes = dict[str, Dues](), dict[str, str]()
     for name, versions in known.items():
+        start = min((a.slice_date for a in arrivals.get(name, [])), default=now.date())
         try:
-            promises[name] = punctuality.promise_of(versions[0])
+            dues[name] = punctuality.dues_of(versions[0], start, now)
         except ValueError as error:
             notes[name] = f"no calendar: {error}"
-    return promises, notes
+    return dues, notes
 
 
 def _source(
     name: str,
     contract: Contract,
     arrivals: list[Arrival],
-    promise: Promise | None,
+    dues: Dues | None,
     notes: dict[str, str],
     now: datetime,
 ) -> Source:
-    calendar = punctuality.of_source(name, promise, arrivals, now) if promise else None
+    calendar = None if dues is None else punctuality.of_source(name, dues, arrivals, now)
     loaded = [arrival for arrival in arrivals if arrival.delivery_id is not None]
     return Source(
         name=name,
@@ -151,7 +155,7 @@ def _source(
         newest=max(loaded, key=lambda arrival: arrival.slice_date) if loaded else None,
         calendar=calendar,
         note=notes.get(name) or (calendar.note if calendar else "nothing has come yet"),
-        volumes=volumes.of_source(arrivals) if promise else [],
+        volumes=volumes.of_source(arrivals) if calendar else [],
     )
 
 
@@ -159,7 +163,7 @@ def _of_marts(
     entries: list[Entry],
     sources: list[Source],
     arrivals: dict[str, list[Arrival]],
-    promises: dict[str, Promise],
+    dues: dict[str, Dues],
     published: list[Published],
     now: datetime,
 ) -> list[Calendar]:
@@ -168,7 +172,9 @@ def _of_marts(
     for entry in entries:
         groups[tuple(name for name in entry.sources if name in calendars)].append(entry.mart)
     found = [
-        punctuality.of_marts(marts, names, calendars, arrivals, promises, published, now)
+        punctuality.of_marts(
+            marts, arrivals, dues, {name: calendars[name] for name in names}, published, now
+        )
         for names, marts in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
     ]
     return [calendar for calendar in found if calendar]
@@ -184,7 +190,7 @@ def _attention(
     if newest and newest.state == "blocked":
         found.append((f"The gate blocks run {newest.run_id}.", "runbooks/gate-blocked.md"))
     for source in sources:
-        if source.calendar and source.calendar.days[-1].state == punctuality.MISSING:
+        if source.calendar and source.calendar.is_late:
             newest_day = source.newest.slice_date if source.newest else "never"
             found.append(
                 (f"{source.name} is late; its newest day is {newest_day}.",

@@ -24,22 +24,8 @@ SILENT_DAYS = 60
 _PUBLISHING = timedelta(hours=1)
 
 
-@dataclass(frozen=True)
-class Promise:
-    """When a day of a source is due.
-
-    Attributes:
-        at: local time of day, on the day after.
-        zone: of the provider's clock.
-    """
-
-    at: time
-    zone: ZoneInfo
-
-    def due(self, day: date) -> datetime:
-        """The moment at which the slice of `day` is late."""
-        local = datetime.combine(day + timedelta(1), self.at, tzinfo=self.zone)
-        return local.astimezone(UTC)
+# The promised days of a source, and the moment (UTC) at which each is late.
+Dues = Mapping[date, datetime]
 
 
 @dataclass(frozen=True)
@@ -90,6 +76,12 @@ class Calendar:
     note: str = ""
 
     @property
+    def is_late(self) -> bool:
+        """Whether the newest day that was due has not come."""
+        due = [each.state for each in self.days if each.state != WAITING]
+        return due[-1:] == [MISSING]
+
+    @property
     def counts(self) -> dict[str, int]:
         """Days by state, in the order of the states."""
         found = [each.state for each in self.days]
@@ -97,105 +89,96 @@ class Calendar:
         return {state: found.count(state) for state in states if state in found}
 
 
-def promise_of(contract: Contract) -> Promise:
-    """What the contract's `slaProperties` say about a day.
+def dues_of(contract: Contract, start: date, now: datetime) -> dict[date, datetime]:
+    """What the contract promises from `start` on, as far as it is over by `now`.
 
     Raises:
-        ValueError: they say nothing, or what cannot be read; the message is for people.
+        ValueError: it promises no days, or what cannot be read; the message is for people.
     """
     content = yaml.safe_load(contract.file.read_text(encoding="utf-8"))
-    said = {str(item["property"]): item["value"] for item in content.get("slaProperties") or []}
+    said = {
+        str(item["property"]): str(item["value"])
+        for part in ("slaProperties", "customProperties")
+        for item in content.get(part) or []
+    }
     if contract.is_snapshot or "{dd}" not in contract.path:
         raise ValueError("its files are not of single days")
     if "timeOfAvailability" not in said:
         raise ValueError("its contract promises no timeOfAvailability")
     try:
-        at = time.fromisoformat(str(said["timeOfAvailability"]))
-        return Promise(at.replace(tzinfo=None), ZoneInfo(str(said.get("timezone", "UTC"))))
+        at = time.fromisoformat(said["timeOfAvailability"])
+        zone = ZoneInfo(said.get("timeZone", "UTC"))
     except (ValueError, KeyError) as error:
-        raise ValueError(f"its contract's slaProperties cannot be read: {error}") from error
+        raise ValueError(f"its contract's promise cannot be read: {error}") from error
+    days = _days(start, now.astimezone(zone).date() - timedelta(1))
+    return {day: datetime.combine(day + timedelta(1), at, zone).astimezone(UTC) for day in days}
 
 
 def of_source(
-    source: str, promise: Promise, arrivals: Sequence[Arrival], now: datetime
+    source: str, dues: Dues, arrivals: Sequence[Arrival], now: datetime
 ) -> Calendar | None:
     """The calendar of a source; None before its first delivery."""
     loaded = [a for a in arrivals if a.delivery_id is not None and a.received_at]
     if not loaded:
         return None
     watched_from = min(a.received_at for a in loaded if a.received_at)
-    newest, last = _end(promise, max(a.slice_date for a in loaded), now)
+    newest = max(a.slice_date for a in loaded)
+    is_silent = (now.date() - newest).days > SILENT_DAYS
+    last = newest if is_silent else max(newest, *(day for day in dues))
     by_day = {arrival.slice_date: arrival for arrival in arrivals}
     first = max(min(by_day), first_shown(last))
     days = tuple(
-        _judge(day, by_day.get(day), promise.due(day), watched_from, now)
+        _judge(day, by_day.get(day), dues.get(day), watched_from, now)
         for day in _days(first, last)
+        if day in by_day or day in dues
     )
-    silent = (now.date() - newest).days
-    note = f"nothing newer for {silent:,} days" if last == newest and silent > SILENT_DAYS else ""
+    note = f"nothing newer for {(now.date() - newest).days:,} days" if is_silent else ""
     return Calendar(source, days, note)
 
 
 def of_marts(
     marts: Sequence[str],
-    sources: Sequence[str],
-    calendars: Mapping[str, Calendar],
     arrivals: Mapping[str, Sequence[Arrival]],
-    promises: Mapping[str, Promise],
+    dues: Mapping[str, Dues],
+    calendars: Mapping[str, Calendar],
     publications: Sequence[Published],
     now: datetime,
 ) -> Calendar | None:
-    """The calendar of marts that are made of the same `sources`; None if none has days.
+    """The calendar of marts that are made of the same sources; None if they have no days.
 
     Args:
-        calendars, arrivals, promises: by source; sources without a promise have no days.
+        arrivals, dues, calendars: by source, of those that the marts are made of.
         publications: oldest first; the last one is what readers see.
     """
-    dated = [source for source in sources if source in calendars]
-    if not dated or not publications:
+    if not calendars or not publications:
         return None
-    by_day = {s: {a.slice_date: a for a in arrivals[s]} for s in dated}
-    states = {s: {d.day: d for d in calendars[s].days} for s in dated}
-    first = max(min(states[s]) for s in dated)
-    last = max(max(states[s]) for s in dated)
-    days = tuple(
-        _judge_marts(
-            day,
-            {s: by_day[s].get(day) for s in dated},
-            [states[s][day] for s in dated if day in states[s]],
-            max(promises[s].due(day) for s in dated) + _PUBLISHING,
-            publications,
-            now,
-        )
-        for day in _days(first, last)
-    )
+    by_day = {s: {a.slice_date: a for a in arrivals[s]} for s in calendars}
+    shown = [each.day for calendar in calendars.values() for each in calendar.days]
+    days = []
+    for day in _days(first_shown(max(shown)), max(shown)):
+        wanted = {s: by_day[s].get(day) for s in calendars if day in dues[s] or day in by_day[s]}
+        due = max((dues[s][day] for s in wanted if day in dues[s]), default=None)
+        if wanted and day >= min(shown):
+            late_at = due + _PUBLISHING if due else None
+            days.append(_judge_marts(day, wanted, late_at, publications, now))
     names = f"{marts[0]} and {len(marts) - 1} more" if len(marts) > 1 else marts[0]
-    return Calendar(names, days, f"made of {' and '.join(dated)}")
-
-
-def _end(promise: Promise, newest: date, now: datetime) -> tuple[date, date]:
-    """The newest day that came, and the last one to show."""
-    if now.date() - newest > timedelta(SILENT_DAYS):
-        return newest, newest
-    last = newest
-    while promise.due(last + timedelta(1)) <= now:
-        last += timedelta(1)
-    return newest, last
+    return Calendar(names, tuple(days), f"made of {' and '.join(calendars)}")
 
 
 def _judge(
-    day: date, arrival: Arrival | None, due: datetime, watched_from: datetime, now: datetime
+    day: date, arrival: Arrival | None, due: datetime | None, watched_from: datetime, now: datetime
 ) -> Day:
     if arrival is None or arrival.delivery_id is None or arrival.received_at is None:
         if arrival is not None and arrival.rejected:
             return Day(day, HELD, "the file was rejected")
         if arrival is not None and arrival.received_at:
             return Day(day, MISSING, "the delivery was withdrawn")
-        state = MISSING if due <= now else WAITING
-        return Day(day, state, f"nothing came; due {due:%Y-%m-%d %H:%M} UTC")
+        state = MISSING if due is None or due <= now else WAITING
+        return Day(day, state, f"nothing came; due {due:%Y-%m-%d %H:%M} UTC" if due else "nothing")
     said = f"{arrival.rows_loaded:,} rows"
-    is_late = arrival.received_at > due and due >= watched_from
-    if is_late:
+    # What came before anybody waited for it is late for nobody.
+    is_late = due is not None and watched_from <= due < arrival.received_at
+    if is_late and due is not None:
         said += f", {_length(arrival.received_at - due)} late"
     if arrival.rows_quarantined:
         return Day(day, HELD, f"{said}, {arrival.rows_quarantined:,} rows quarantined")
@@ -204,26 +187,23 @@ def _judge(
 
 def _judge_marts(
     day: date,
-    arrivals: Mapping[str, Arrival | None],
-    sources: Sequence[Day],
-    due: datetime,
+    wanted: Mapping[str, Arrival | None],
+    due: datetime | None,
     publications: Sequence[Published],
     now: datetime,
 ) -> Day:
-    ids = [a.first_delivery for a in arrivals.values() if a and a.delivery_id and a.first_delivery]
-    absent = sorted(s for s, a in arrivals.items() if a is None or a.delivery_id is None)
+    absent = sorted(s for s, a in wanted.items() if a is None or a.delivery_id is None)
+    is_due = due is None or due <= now
     if absent:
-        return Day(day, MISSING if due <= now else WAITING, f"without {' and '.join(absent)}")
-    newest = max(ids)
-    shown = [p for p in publications if p.as_of >= newest]
-    if not shown or publications[-1].as_of < newest:
-        return Day(day, MISSING if due <= now else WAITING, "delivered, not published")
-    first = shown[0]
+        return Day(day, MISSING if is_due else WAITING, f"without {' and '.join(absent)}")
+    newest = max(a.first_delivery or 0 for a in wanted.values() if a)
+    first = next((p for p in publications if p.as_of >= newest), None)
+    if first is None or publications[-1].as_of < newest:
+        return Day(day, MISSING if is_due else WAITING, "delivered, not published")
     said = f"in publication {first.publication_id}"
-    # Late only where somebody waited: a source's history comes at one go.
-    if first.published_at > due and due >= publications[0].published_at:
+    if due and publications[0].published_at <= due < first.published_at:
         return Day(day, LATE, f"{said}, {_length(first.published_at - due)} late")
-    if any(each.state == HELD for each in sources):
+    if any(a.rows_quarantined for a in wanted.values() if a):
         return Day(day, HELD, f"{said}, without what is in quarantine")
     return Day(day, IN_TIME, said)
 

@@ -24,7 +24,7 @@ _HERE = Path(__file__).parent
 def test_an_empty_ledger_has_a_page(
     empty_warehouse: Settings, connection: database.Connection
 ) -> None:
-    seen = look(page.write(empty_warehouse, connection), width=390)
+    (seen,) = look(page.write(empty_warehouse, connection), 390)
     assert seen.faults == []
     assert "Nothing is published yet" in seen.dom
     assert "Nothing needs a look" in seen.dom
@@ -46,9 +46,10 @@ def test_one_run_fills_the_page_and_hostile_text_stays_text(
         told = account(given, connection, 1)
         written = pages.overview_path(given)
         assert f"[{written.as_uri()}]({written.as_uri()})" in told
-        for width, dark in ((1280, False), (1280, True), (390, False), (390, True)):
-            seen = look(written, width=width, dark=dark)
-            assert (seen.width, seen.is_dark, seen.faults) == (width, dark, [])
+        for dark in (False, True):
+            windows = look(written, 390, 1280, dark=dark)
+            for seen, width in zip(windows, (390, 1280), strict=True):
+                assert (seen.width, seen.is_dark, seen.faults) == (width, dark, [])
     for word in (
         "Rejected files that wait: 1.", "&lt;b&gt;", "fct_weather_observations", "checks met",
         "Sat 2013-03-09: in time", "publication 1: 16,908 rows inserted", "What is held back",
@@ -70,7 +71,7 @@ def test_three_years_of_daily_runs_fit_on_a_page(
     )
     written = page.write(empty_warehouse, connection, noon)
     assert written.stat().st_size < 700_000
-    seen = look(written, width=390, dark=True)
+    (seen,) = look(written, 390, dark=True)
     assert seen.faults == []
     for word in ("in time", "late", "missing", "held back", "2 missing"):
         assert word in seen.dom

@@ -24,7 +24,7 @@ def test_the_page_opens_in_a_browser_and_shows_hostile_text_as_text(
         found = report.collect(connection, findings=True)
         assert found
         page = report.write(empty_warehouse, found)
-    seen = look(page, width=390, dark=True)
+    (seen,) = look(page, 390, dark=True)
     assert seen.faults == []
     dom = seen.dom
     assert "<title>Publication 1 · Airworthy</title>" in dom

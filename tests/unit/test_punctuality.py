@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,19 +19,28 @@ from orchestration.overview.punctuality import (
     WAITING,
     Arrival,
     Calendar,
-    Promise,
     Published,
 )
 from tests.conftest import PROJECT
 
-SIX = Promise(time(6), ZoneInfo("America/New_York"))
 FIRST = date(2026, 3, 1)
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)
 
 
+def due(day: date) -> datetime:
+    """At six on the day after, in New York."""
+    local = datetime.combine(day + timedelta(1), time(6), ZoneInfo("America/New_York"))
+    return local.astimezone(UTC)
+
+
+def dues(now: datetime = NOW, start: date = FIRST) -> dict[date, datetime]:
+    every = (start + timedelta(n) for n in range((now.date() - start).days))
+    return {day: due(day) for day in every}
+
+
 def arrival(day: date, number: int, received_at: datetime | None = None, **more: int) -> Arrival:
     """A day that came an hour before it was due, or at another time."""
-    at = received_at or SIX.due(day) - timedelta(hours=1)
+    at = received_at or due(day) - timedelta(hours=1)
     counts = {"rejected": 0, "rows_loaded": 700, "rows_quarantined": 0} | more
     return Arrival("flights", day, number, at, delivery_id=number, **counts)
 
@@ -41,7 +51,9 @@ def days(first: date = FIRST, last: date = date(2026, 3, 18)) -> list[Arrival]:
 
 
 def calendar(arrivals: list[Arrival], now: datetime = NOW) -> Calendar:
-    found = punctuality.of_source("flights", SIX, arrivals, now)
+    found = punctuality.of_source(
+        "flights", dues(now, min(a.slice_date for a in arrivals)), arrivals, now
+    )
     assert found
     return found
 
@@ -50,15 +62,23 @@ def state(shown: Calendar, day: date) -> str:
     return next(each.state for each in shown.days if each.day == day)
 
 
-def test_a_day_is_due_by_the_providers_clock_also_when_it_changes() -> None:
-    assert SIX.due(date(2026, 3, 6)) == datetime(2026, 3, 7, 11, tzinfo=UTC)
-    assert SIX.due(date(2026, 3, 7)) == datetime(2026, 3, 8, 10, tzinfo=UTC), "summer time"
+def test_a_day_is_due_by_the_providers_clock_also_when_it_changes(tmp_path: Path) -> None:
+    promised = "slaProperties: [{property: timeOfAvailability, value: '06:00'}]"
+    contract = replace(contract_files.load(write(tmp_path, promised)), file=tmp_path / "zoned.yml")
+    zoned = "customProperties:\n  - {property: timeZone, value: America/New_York}"
+    text = (tmp_path / "flights.yml").read_text().replace("customProperties:", zoned)
+    contract.file.write_text(text)
+    found = punctuality.dues_of(contract, date(2026, 3, 6), datetime(2026, 3, 9, 3, tzinfo=UTC))
+    assert found == {
+        date(2026, 3, 6): datetime(2026, 3, 7, 11, tzinfo=UTC),
+        date(2026, 3, 7): datetime(2026, 3, 8, 10, tzinfo=UTC),  # summer time
+    }, "the 8th is not over yet in New York"
 
 
 def test_each_day_has_the_state_that_its_delivery_gave_it() -> None:
     came = days()
     late, held, gone = FIRST + timedelta(3), FIRST + timedelta(5), FIRST + timedelta(7)
-    came[3] = arrival(late, 4, SIX.due(late) + timedelta(hours=5))
+    came[3] = arrival(late, 4, due(late) + timedelta(hours=5))
     came[5] = arrival(held, 6, rows_quarantined=2)
     del came[7]
     shown = calendar(came)
@@ -71,6 +91,8 @@ def test_what_is_due_and_not_there_is_missing_up_to_now() -> None:
     shown = calendar(days(last=date(2026, 3, 16)))
     assert [day.state for day in shown.days[-2:]] == [MISSING, MISSING], "17 and 18, 19 due later"
     assert shown.days[-1].day == date(2026, 3, 19)
+    assert shown.is_late
+    assert not calendar(days(last=date(2026, 3, 19))).is_late
 
 
 def test_history_that_came_at_one_go_was_late_for_nobody() -> None:
@@ -99,15 +121,13 @@ def test_a_calendar_shows_twelve_months_however_long_the_history_is() -> None:
 
 def test_marts_wait_for_all_their_sources_and_for_a_publication() -> None:
     came = days()
-    published = [
-        Published(n, a.first_delivery or 0, SIX.due(a.slice_date)) for n, a in enumerate(came)
-    ]
+    published = [Published(n, a.first_delivery or 0, due(a.slice_date)) for n, a in enumerate(came)]
     late = came[9]
-    published[9] = Published(9, 9, SIX.due(late.slice_date))
-    published[10] = Published(10, 11, SIX.due(late.slice_date) + timedelta(hours=4))
+    published[9] = Published(9, 9, due(late.slice_date))
+    published[10] = Published(10, 11, due(late.slice_date) + timedelta(hours=4))
     shown = punctuality.of_marts(
-        ["fct_flights", "agg"], ["flights", "planes"], {"flights": calendar(came)},
-        {"flights": came}, {"flights": SIX}, published[:17], NOW,
+        ["fct_flights", "agg"], {"flights": came}, {"flights": dues()},
+        {"flights": calendar(came)}, published[:17], NOW,
     )  # fmt: skip
     assert shown
     assert shown.subject == "fct_flights and 1 more"
@@ -118,12 +138,11 @@ def test_marts_wait_for_all_their_sources_and_for_a_publication() -> None:
 
 def test_a_day_that_is_not_due_yet_is_not_missing() -> None:
     came = days()
-    soon = SIX.due(date(2026, 3, 18)) - timedelta(hours=2)
-    other = {"weather": came[:-1]}
+    soon = due(date(2026, 3, 18)) - timedelta(hours=2)
+    arrivals = {"flights": came, "weather": came[:-1]}
     shown = punctuality.of_marts(
-        ["fct"], ["flights", "weather"], {s: calendar(came, soon) for s in ("flights", "weather")},
-        {"flights": came} | other, {"flights": SIX, "weather": SIX},
-        [Published(1, 18, soon)], soon,
+        ["fct"], arrivals, dict.fromkeys(arrivals, dues(soon)),
+        {name: calendar(arrivals[name], soon) for name in arrivals}, [Published(1, 18, soon)], soon,
     )  # fmt: skip
     assert shown
     assert shown.days[-1].state == WAITING
@@ -147,9 +166,15 @@ def test_usual_is_the_median_of_the_same_weekday_and_needs_four() -> None:
 def test_a_contract_without_a_readable_promise_says_so(
     tmp_path: Path, promised: str, message: str
 ) -> None:
+    contract = contract_files.load(write(tmp_path, promised))
+    with pytest.raises(ValueError, match=message):
+        punctuality.dues_of(contract, FIRST, NOW)
+
+
+def write(folder: Path, promised: str) -> Path:
+    """The contract of flights with another promise."""
     text = (PROJECT / "contracts/flights.yml").read_text()
-    path = tmp_path / "flights.yml"
+    path = folder / "flights.yml"
     before, after = text.index("slaProperties:"), text.index("customProperties:")
     path.write_text(text[:before] + promised + "\n" + text[after:])
-    with pytest.raises(ValueError, match=message):
-        punctuality.promise_of(contract_files.load(path))
+    return path
