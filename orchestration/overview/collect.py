@@ -16,6 +16,7 @@ from psycopg.rows import namedtuple_row
 from orchestration import catalogue, contract_files, database, replay
 from orchestration.catalogue import Entry
 from orchestration.contracts import Contract
+from orchestration.gate import RUNBOOK
 from orchestration.overview import punctuality, volumes
 from orchestration.overview.punctuality import Arrival, Calendar, Dues, Published
 from orchestration.overview.volumes import Volume
@@ -188,7 +189,7 @@ def _attention(
         found.append((f"Publishing is held by {hold.set_by}: {hold.reason}", "make resume"))
     newest = next((run for run in rows["runs"] if run.state != "superseded"), None)
     if newest and newest.state == "blocked":
-        found.append((f"The gate blocks run {newest.run_id}.", "runbooks/gate-blocked.md"))
+        found.append((f"The gate blocks run {newest.run_id}.", RUNBOOK))
     for source in sources:
         if source.calendar and source.calendar.is_late:
             newest_day = source.newest.slice_date if source.newest else "never"
