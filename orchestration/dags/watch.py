@@ -22,7 +22,7 @@ with DAG(
     doc_md=__doc__,
     tags=["airworthy"],
     default_args={"owner": "flight-analytics", **RETRIES, "pool": "watch"},
-):
+) as dag:
 
     @task
     def watch() -> None:
