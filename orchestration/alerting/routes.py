@@ -129,9 +129,11 @@ def _secret(name: str, folder: Path) -> str:
     if name.startswith("file:"):
         path = folder / name.removeprefix("file:")
         try:
-            return path.read_text(encoding="utf-8").strip()
+            text = path.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+        demand(bool(text), f"{path} is empty")
+        return text
     value = settings.variable(name, folder)
     demand(bool(value), f"the variable {name} is not set")
     return value or ""

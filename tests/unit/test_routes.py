@@ -82,8 +82,9 @@ def test_secrets_come_from_variables_and_files(
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["ROUTES_NOBODY_SET", "file:nowhere"])
+@pytest.mark.parametrize("name", ["ROUTES_NOBODY_SET", "file:nowhere", "file:empty"])
 def test_a_secret_that_is_missing_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").write_text("\n")
     channel = routes.Channel("team", f"slack://${{{name}}}")
     with pytest.raises(ValueError, match=name.removeprefix("file:")):
         channel.url(tmp_path)

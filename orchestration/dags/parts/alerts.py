@@ -6,8 +6,6 @@ import asyncio
 import logging
 from typing import Any
 
-from orchestration import steps
-
 _OWNER = "flight-analytics"
 
 
@@ -17,4 +15,11 @@ async def late(**kwargs: Any) -> None:
     name = run.get("dag_id") if isinstance(run, dict) else getattr(run, "dag_id", None)
     logging.getLogger(__name__).error("late: %s has not ended in time", run)
     # It waits for the database and for channels; the triggerer has other things to do.
-    await asyncio.to_thread(steps.late, str(name or "a DAG"), _OWNER)
+    await asyncio.to_thread(_note, str(name or "a DAG"))
+
+
+def _note(name: str) -> None:
+    # Imported here: the triggerer loads this module, and seldom has something to tell.
+    from orchestration import steps
+
+    steps.late(name, _OWNER)
