@@ -172,7 +172,7 @@ def _blocked(connection: database.Connection) -> list[Alert]:
                 )[:500],
                 since=row.decided_at,
                 impact=f"Marts stay as published at {until}." if until else "Nothing is published.",
-                runbook="runbooks/gate-blocked.md",
+                runbook="runbooks/gate-blocked-publish.md",
                 look='make psql SQL="select subject, check_name, observed, expected, failing_rows'
                 f' from ops.gate_results where run_id = {row.run_id} and not passed"',
             )
