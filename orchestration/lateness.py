@@ -129,6 +129,25 @@ class MartState:
         return next((s for s in ("missed", "will miss") if s in worst), "in time")
 
 
+@dataclass(frozen=True)
+class Look:
+    """What was found at the instant `at`."""
+
+    at: datetime
+    sources: list[SourceState]
+    marts: list[MartState]
+
+
+def look(settings: Settings, connection: database.Connection, at: datetime) -> Look:
+    """Everything that was promised, as it stands at the instant `at`.
+
+    Raises:
+        UsageError: a contract cannot be read.
+    """
+    sources = of_sources(settings, connection, at)
+    return Look(at, sources, of_marts(connection, sources, at))
+
+
 def slots(sla: Sla, there: Slices, now: datetime) -> tuple[Slot, ...]:
     """Every promised slice that has begun at `now`, oldest first.
 

@@ -180,17 +180,13 @@ def watch() -> None:
     """Look once at everything that was promised, raise and resolve alerts, tell people.
 
     Raises:
-        UsageError: a contract or the routes cannot be read; alerts are raised all the same.
+        UsageError: a contract or the routes cannot be read; what could be found is an alert.
     """
-    from orchestration import narrate_watch, watch
-    from orchestration.alerting import alerts, trouble
     from orchestration.verbs import open_warehouse
+    from orchestration.watch import watch
 
     with open_warehouse() as (given, connection):
-        found, told = watch.watch(given, connection)
-        narrate_watch.show_look(found)
-        narrate_watch.show_alerts(alerts.open_alerts(connection))
-        trouble.say_down(told)
+        watch(given, connection)
 
 
 def late(what: str, owner: str) -> None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from orchestration import database, lateness
+from orchestration import database, lateness, narrate_watch
 from orchestration.alerting import alerts, outbox, trouble
 from orchestration.alerting.alerts import Alert
-from orchestration.alerting.outbox import Told
-from orchestration.lateness import MartState, SourceState, Wanted
+from orchestration.lateness import Look, MartState, SourceState, Wanted
 from orchestration.settings import Settings
 from orchestration.sla import Period
 
@@ -24,41 +22,32 @@ _UNPUBLISHED = "runbooks/publication-late.md"
 _SHOWN = 3
 
 
-@dataclass(frozen=True)
-class Look:
-    """What was found at the instant `at`."""
-
-    at: datetime
-    sources: list[SourceState]
-    marts: list[MartState]
-
-
 def look(settings: Settings, connection: database.Connection, at: datetime | None = None) -> Look:
     """What is due, late and missing, now or as if it were `at`; writes nothing.
 
     Raises:
         UsageError: a contract cannot be read.
     """
-    now = at or datetime.now(UTC)
-    sources = lateness.of_sources(settings, connection, now)
-    return Look(now, sources, lateness.of_marts(connection, sources, now))
+    return lateness.look(settings, connection, at or datetime.now(UTC))
 
 
-def settle(settings: Settings, connection: database.Connection, found: Look) -> None:
-    """Make the open alerts those that `found` and the ledger call for."""
+def settle(connection: database.Connection, found: Look) -> None:
+    """Make the open alerts about lateness those that `found` calls for."""
     alerts.settle(connection, "lateness", alerts_of(found))
-    trouble.settle(settings, connection)
 
 
-def watch(settings: Settings, connection: database.Connection) -> tuple[Look, Told]:
-    """Look, raise and resolve alerts, tell what waits.
+def watch(settings: Settings, connection: database.Connection) -> None:
+    """Look, show it, raise and resolve alerts, tell what waits.
 
     Raises:
-        UsageError: a contract or the routes cannot be read; alerts are raised all the same.
+        UsageError: a contract or the routes cannot be read; what could be found is an alert.
     """
+    trouble.settle(settings, connection)
     found = look(settings, connection)
-    settle(settings, connection, found)
-    return found, outbox.send(settings, connection)
+    narrate_watch.show_look(found)
+    settle(connection, found)
+    narrate_watch.show_alerts(alerts.open_alerts(connection))
+    trouble.say_down(outbox.send(settings, connection))
 
 
 def alerts_of(found: Look) -> list[Alert]:

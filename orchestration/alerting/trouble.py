@@ -15,7 +15,8 @@ from psycopg.rows import namedtuple_row
 from orchestration import console, database
 from orchestration.alerting import alerts, outbox
 from orchestration.alerting.alerts import Alert
-from orchestration.errors import AirworthyError
+from orchestration.contracts import Contract
+from orchestration.errors import AirworthyError, UsageError
 from orchestration.landing import Landing
 from orchestration.settings import Settings
 
@@ -120,10 +121,7 @@ def _rejections(settings: Settings, connection: database.Connection) -> list[Ale
     rows: list[Any] = _rows(connection, _REJECTED, [gone])
     if not rows:
         return []
-    # Imported here: most steps end without a rejected delivery.
-    from orchestration import contract_files
-
-    known = contract_files.load_all(settings.project / "contracts")
+    known = _contracts(settings)
     found = []
     for row in rows:
         contract = known[row.source][0] if row.source in known else None
@@ -141,6 +139,16 @@ def _rejections(settings: Settings, connection: database.Connection) -> list[Ale
             )
         )
     return found
+
+
+def _contracts(settings: Settings) -> dict[str, list[Contract]]:
+    # Imported here: most steps end without a rejected delivery.
+    from orchestration import contract_files
+
+    try:
+        return contract_files.load_all(settings.project / "contracts")
+    except UsageError:  # whoever reads contracts for its work says what is wrong with them
+        return {}
 
 
 def _gone(settings: Settings, connection: database.Connection) -> list[int]:

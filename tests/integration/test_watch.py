@@ -24,6 +24,7 @@ from orchestration.dags.parts.alerts import late
 from orchestration.errors import GateBlocked, UsageError
 from orchestration.ingest import ingest
 from orchestration.landing import Landing
+from orchestration.lateness import Look
 from orchestration.outline import Request
 from orchestration.settings import Settings
 from orchestration.status import status
@@ -140,7 +141,7 @@ def test_late_data_pages_for_the_marts_that_miss_their_due_time_and_heals(
     land_days(empty_warehouse, FIRST, 2)
     go(empty_warehouse)
 
-    def found(instant: str) -> watch.Look:
+    def found(instant: str) -> Look:
         return watch.look(since_march, connection, at(instant))
 
     # A slice is due at 6:00 in New York: 10:00 UTC, the clocks have gone forward. Its marts are
@@ -168,10 +169,10 @@ def test_late_data_pages_for_the_marts_that_miss_their_due_time_and_heals(
     assert later["missing:flights"].what.startswith("flights of 2013-03-11 never arrived")
     assert later["late:flights"].what.startswith("flights of 2013-03-12 has not arrived")
 
-    watch.settle(since_march, connection, over)
+    watch.settle(connection, over)
     pages = [key for key in keys(connection) if key.startswith("mart-due")]
     assert pages == ["mart-due:flight-analytics:flights", "mart-due:flight-analytics:weather"]
-    watch.settle(since_march, connection, over)
+    watch.settle(connection, over)
     assert len(messages(connection)) == 4, "nobody hears of the same twice"
 
     # It arrived, and nobody publishes it.
@@ -182,12 +183,12 @@ def test_late_data_pages_for_the_marts_that_miss_their_due_time_and_heals(
         "mart-due:flight-analytics:publication"
     ]
     assert {w.is_there for mart in waiting.marts for w in mart.wanted} == {True}
-    watch.settle(since_march, connection, waiting)
+    watch.settle(connection, waiting)
     assert keys(connection) == ["mart-due:flight-analytics:publication"]
     # A backfill brings the one day, over a base that does not know it.
     backfill_run.start(empty_warehouse, connection, Request(THIRD, THIRD, "1d"))
     healed = found("2013-03-12 12:00")
-    watch.settle(since_march, connection, healed)
+    watch.settle(connection, healed)
     assert keys(connection) == []
     assert [news for _, news, _ in messages(connection)].count("resolved") == 5
     (flights_now,) = (s for s in healed.sources if s.source == "flights")
