@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from orchestration import database, lateness, narrate_watch
-from orchestration.alerting import alerts, outbox, trouble
+from orchestration.alerting import alerts, outbox, routes, trouble
 from orchestration.alerting.alerts import Alert
 from orchestration.lateness import Look, MartState, SourceState, Wanted
 from orchestration.settings import Settings
@@ -47,6 +47,7 @@ def watch(settings: Settings, connection: database.Connection) -> None:
     narrate_watch.show_look(found)
     settle(connection, found)
     narrate_watch.show_alerts(alerts.open_alerts(connection))
+    routes.load(settings)  # wrong ones are to be known before there is something to tell
     trouble.say_down(outbox.send(settings, connection))
 
 
@@ -93,11 +94,11 @@ def _late(found: Look) -> list[Alert]:
     for source in found.sources:
         needed = [m.mart for m in found.marts if source.source in m.sources and m.due_after]
         impact = (
-            f"Nothing of it reaches {_some(sorted(needed))}."
+            f"Marts that are made of it: {_some(sorted(needed))}."
             if needed
             else "No mart with a due time is made of it."
         )
-        for state, said in (("late", "has not arrived"), ("missing", "never arrived")):
+        for state, said in (("late", "has not arrived"), ("missing", "is missing")):
             periods = source.having(state)
             if periods:
                 made.append(_lacking(source, state, said, periods, impact))

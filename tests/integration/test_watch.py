@@ -166,7 +166,7 @@ def test_late_data_pages_for_the_marts_that_miss_their_due_time_and_heals(
     assert states["dim_aircraft"] == "in time", "it is made of planes, which promise nothing"
 
     later = {one.key: one for one in watch.alerts_of(found("2013-03-13 10:00"))}
-    assert later["missing:flights"].what.startswith("flights of 2013-03-11 never arrived")
+    assert later["missing:flights"].what.startswith("flights of 2013-03-11 is missing")
     assert later["late:flights"].what.startswith("flights of 2013-03-12 has not arrived")
 
     watch.settle(connection, over)
@@ -417,6 +417,10 @@ def test_with_wrong_routes_a_run_goes_on_and_the_alert_waits(
     monkeypatch.delenv("ALERT_ROUTES")
     steps.watch()
     assert messages(connection)[0] == ("rejected:unmatched", "opened", "sent")
+    monkeypatch.setenv("ALERT_ROUTES", str(routes))
+    assert connection.execute("select from ops.due_messages").rowcount == 0
+    with pytest.raises(UsageError, match="there is no channel there"):
+        steps.watch()
 
 
 def test_a_deadline_that_an_orchestrator_missed_is_an_alert_until_something_is_published(
