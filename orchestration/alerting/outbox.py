@@ -125,7 +125,7 @@ def _notify(url: str, title: str, body: str, kind: str) -> str | None:
             return f"apprise cannot use its URL, which begins with {url.partition('://')[0]}://"
         try:
             arrived = service.notify(title=title, body=body, notify_type=apprise.NotifyType(kind))
-        except (OSError, TypeError, ValueError) as error:
+        except Exception as error:  # a hundred services: none may keep the others' messages
             return type(error).__name__
         said = " ".join(log.getvalue().split())
     return None if arrived else said or "it did not take the message"

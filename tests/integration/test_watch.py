@@ -423,6 +423,18 @@ def test_with_wrong_routes_a_run_goes_on_and_the_alert_waits(
         steps.watch()
 
 
+def test_whatever_breaks_while_telling_the_steps_own_outcome_stands(
+    inside: Settings, connection: database.Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    connection.execute("drop view ops.due_messages")
+    write(Path(inside.landing_url) / "readme.txt", [""])
+    assert steps.take_in(["unmatched"])["rejected"] == ["readme.txt"]
+    assert 'nobody was told now: relation "ops.due_messages" does not exist' in (
+        capsys.readouterr().out
+    )
+    assert messages(connection) == [("rejected:unmatched", "opened", "waiting")]
+
+
 def test_a_deadline_that_an_orchestrator_missed_is_an_alert_until_something_is_published(
     inside: Settings, connection: database.Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
