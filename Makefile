@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export DO_NOT_TRACK := 1
 # Company networks have certificates of their own, known to the system only.
 export UV_SYSTEM_CERTS := 1
-export SQL SOURCE DELIVERY REASON AGAINST PUBLICATION TO START END CHUNK MODELS BACKFILL RESUME
+export SQL SOURCE DELIVERY REASON AGAINST PUBLICATION TO START END CHUNK MODELS BACKFILL RESUME ALERT UNTIL AT
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -146,6 +146,15 @@ resume: setup ## Lift the hold: REASON=...
 
 gc: setup ## Forget what no retained publication needs
 	@$(RUN) gc
+
+##@ Watch
+
+.PHONY: watch silence
+watch: setup ## What is due, late and missing; raise, resolve and send alerts [AT="2026-01-31 08:00"]
+	@$(RUN) watch $(if $(AT),--at "$$AT")
+
+silence: setup ## Tell nobody of an alert for a while: ALERT=3 UNTIL=4h REASON=...
+	@$(RUN) silence $(if $(ALERT),--alert "$$ALERT") $(if $(UNTIL),--until "$$UNTIL") $(if $(REASON),--reason "$$REASON")
 
 ##@ Backfills
 

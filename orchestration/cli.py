@@ -21,6 +21,7 @@ from orchestration.verbs import (
     publications,
     server,
     steps,
+    watching,
 )
 
 
@@ -29,7 +30,16 @@ def cli() -> None:
     """From landed files to audited, published marts."""
 
 
-for _module in (server, steps, deliveries, publications, backfills, project, orchestrators):
+for _module in (
+    server,
+    steps,
+    deliveries,
+    publications,
+    backfills,
+    watching,
+    project,
+    orchestrators,
+):
     for _command in vars(_module).values():
         if isinstance(_command, click.Command):
             cli.add_command(_command)

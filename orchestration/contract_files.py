@@ -16,6 +16,7 @@ import yaml
 from open_data_contract_standard.model import OpenDataContractStandard, SchemaProperty
 from pydantic import ValidationError
 
+from orchestration import sla
 from orchestration.contracts import TYPES, Column, Contract, Rule, demand
 from orchestration.errors import UsageError
 
@@ -23,7 +24,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,57}")
 _OPTIONS = {"minimum", "maximum", "pattern", "maxLength", "format"}
 _CUSTOM = {
     "delimiter", "encoding", "nullText", "rowDateColumns", "maxQuarantinedShare", "minRows",
-    "maxRows", "maxBytes", "addedColumns", "snapshot", "severity",
+    "maxRows", "maxBytes", "addedColumns", "snapshot", "severity", *sla.CUSTOM,
 }  # fmt: skip
 
 
@@ -92,9 +93,17 @@ def read(standard: OpenDataContractStandard, path: Path) -> Contract:
         severity=str(custom.get("severity", "critical")),
         owner=str(getattr(standard.team, "name", "") or ""),
         file=path,
+        sla=_sla(standard, custom),
     )
     _check(contract, str(custom.get("addedColumns", "reject")))
     return contract
+
+
+def _sla(standard: OpenDataContractStandard, custom: dict[str | None, Any]) -> sla.Sla | None:
+    listed = [(p.property or "", p.value, p.unit or "") for p in standard.slaProperties or []]
+    names = [name for name, _, _ in listed]
+    demand(len(set(names)) == len(names), "slaProperties lists a property twice")
+    return sla.read({name: (value, unit) for name, value, unit in listed}, custom)
 
 
 def _check(contract: Contract, added_columns: str) -> None:

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestration.sla import Sla
 
 TYPES = {
     "string": "text",
@@ -91,6 +95,7 @@ class Contract:
         max_bytes: largest size of a file, decompressed.
         accepts_added_columns: record columns that the contract does not know, instead of rejecting.
         severity: how bad it is for the source to fail: critical or warning.
+        sla: when its slices are due; None where nothing was promised.
     """
 
     source: str
@@ -111,6 +116,7 @@ class Contract:
     severity: str
     owner: str
     file: Path
+    sla: Sla | None = None
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -116,6 +116,7 @@ def _node(node: Any) -> Node:
     # Versions of a model share its name and differ in their relation's.
     name = node.name if kind == "test" else node.alias
     budget = meta.get("budget", {})
+    _check_due(name, meta)
     return Node(
         unique_id=node.unique_id,
         name=name,
@@ -144,6 +145,16 @@ def _partitioning(name: str, meta: dict[str, Any]) -> Partitioning | None:
             todo=f"The grain is {' or '.join(GRAINS)}, days_after a whole number from 0 on.",
         )
     return Partitioning(column, grain, days_after)
+
+
+def _check_due(name: str, meta: dict[str, Any]) -> None:
+    minutes = meta.get("due_after_minutes", 0)
+    if not isinstance(minutes, int | float) or isinstance(minutes, bool) or minutes < 0:
+        raise UsageError(
+            f"{name}: due_after_minutes {minutes!r} is no number of minutes.",
+            kept="Nothing was changed.",
+            todo="It says how long after its sources the mart is due; leave it out for no promise.",
+        )
 
 
 def _parents_first(nodes: dict[str, Node]) -> tuple[Node, ...]:

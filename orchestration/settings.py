@@ -43,6 +43,7 @@ class Settings:
         reports_url: where people find what lies in `var/reports`; None means by its file's path.
         retain_publications, retain_days: how many publications, and how old ones, one can go back
             to; the rule that keeps more wins.
+        alert_routes: file that says who hears of what.
         token_key, token_key_file: the key that restricted columns are tokenised with.
     """
 
@@ -65,6 +66,7 @@ class Settings:
     reports_url: str | None
     retain_publications: int
     retain_days: int
+    alert_routes: Path
     token_key: str | None = field(repr=False)
     token_key_file: Path | None
 
@@ -105,9 +107,15 @@ def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) 
             env, "RETAIN_PUBLICATIONS", low=1, high=100_000, otherwise=50
         ),
         retain_days=_whole_number(env, "RETAIN_DAYS", low=0, high=36_500, otherwise=30),
+        alert_routes=project / env.get("ALERT_ROUTES", "observability/routes.yml"),
         token_key=env.get("TOKEN_KEY"),
         token_key_file=Path(env["TOKEN_KEY_FILE"]) if "TOKEN_KEY_FILE" in env else None,
     )
+
+
+def variable(name: str, project: Path = PROJECT) -> str | None:
+    """What the environment, or else `.env`, says under a name that another file chose."""
+    return os.environ.get(name) or dotenv_values(project / ".env").get(name) or None
 
 
 def environment_with(variables: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from orchestration import console, database, embedded, migrate
+from orchestration import console, database, embedded, migrate, narrate_watch
+from orchestration.alerting.alerts import open_alerts
 from orchestration.replay import Held
 from orchestration.settings import Settings
 
@@ -29,6 +30,7 @@ def status(settings: Settings) -> bool:
         migrate.require(connection)
         _totals(connection)
         _backfills(connection)
+        narrate_watch.say_alerts(open_alerts(connection))
         _runs(connection)
     return True
 

@@ -31,7 +31,7 @@ def take_in(sources: list[str]) -> dict[str, list[str]]:
     from orchestration.run import ingest_and_say
     from orchestration.verbs import open_warehouse
 
-    with open_warehouse() as (given, connection):
+    with open_warehouse(tells=True) as (given, connection):
         deliveries = ingest_and_say(given, connection, sources)
     rejected = [d for d in deliveries if d.outcome == "rejected" and d.severity == "critical"]
     loaded = {d.source for d in deliveries if d.outcome == "loaded"}
@@ -157,7 +157,7 @@ def do_chunk(backfill_id: int, number: int) -> None:
     from orchestration.narrate_backfill import blocked_error
     from orchestration.verbs import open_warehouse
 
-    with open_warehouse() as (given, connection):
+    with open_warehouse(tells=True) as (given, connection):
         found = backfill.recall(connection, backfill_id)
         done = backfill_run.do_one(
             given, connection, found, number, backfill_run.read_project(given)
@@ -171,9 +171,31 @@ def finish_backfill(backfill_id: int) -> None:
     from orchestration import backfill, backfill_run
     from orchestration.verbs import open_warehouse
 
-    with open_warehouse() as (given, connection):
+    with open_warehouse(tells=True) as (given, connection):
         found = backfill.recall(connection, backfill_id)
         backfill_run.end(given, connection, found, backfill_run.read_project(given))
+
+
+def watch() -> None:
+    """Look once at everything that was promised, raise and resolve alerts, tell people.
+
+    Raises:
+        UsageError: a contract or the routes cannot be read; what could be found is an alert.
+    """
+    from orchestration.verbs import open_warehouse
+    from orchestration.watch import watch
+
+    with open_warehouse() as (given, connection):
+        watch(given, connection)
+
+
+def late(what: str, owner: str) -> None:
+    """Note that what an orchestrator runs has not ended in time, and tell people."""
+    from orchestration.alerting import trouble
+    from orchestration.verbs import open_warehouse
+
+    with open_warehouse(tells=True) as (_, connection):
+        trouble.missed_deadline(connection, what, owner)
 
 
 def abandon(run_id: int) -> None:

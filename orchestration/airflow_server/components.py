@@ -22,7 +22,7 @@ _COMPONENTS = {
 }
 _WORKER = ["-m", "airflow", "celery", "worker", "--skip-serve-logs", "--concurrency", "2"]
 # How many tasks at once load deliveries, build, gate or publish, and backfill.
-_POOLS = {"ingest": 2, "warehouse": 1, "backfill": 1}
+_POOLS = {"ingest": 2, "warehouse": 1, "backfill": 1, "watch": 1}
 _PATIENCE_SECONDS = 120
 
 

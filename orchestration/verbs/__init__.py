@@ -12,17 +12,33 @@ from orchestration.errors import DeliveryRejected
 
 @contextmanager
 def open_warehouse(
-    lock: str | None = None,
+    lock: str | None = None, *, tells: bool = False
 ) -> Iterator[tuple[settings.Settings, database.Connection]]:
     """Settings and a connection to a warehouse that is up; with `lock`, the only one.
 
     Behind a chunk of a backfill everybody who asks for the lock `run` has a turn.
+
+    Args:
+        tells: at the end, however it ends, raise and resolve alerts and tell people; whoever holds
+            the lock `run` does so in any case, after giving it back.
     """
     given = settings.load()
     with warehouse.ready(given) as connection:
         held = database.turn(connection) if lock == "run" else nullcontext()
-        with held if lock in (None, "run") else database.only_one(connection, str(lock)):
+        held = held if lock in (None, "run") else database.only_one(connection, str(lock))
+        with _told(given, connection, tells or lock == "run"), held:
             yield given, connection
+
+
+@contextmanager
+def _told(given: settings.Settings, connection: database.Connection, tells: bool) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        if tells and not connection.closed:
+            from orchestration.alerting.trouble import tell
+
+            tell(given, connection)
 
 
 def say_rejected(deliveries: Iterable[Delivery]) -> None:

@@ -37,14 +37,14 @@ def backfill(
     from orchestration.outline import Request
 
     if resume is not None:
-        with open_warehouse() as (given, connection):
+        with open_warehouse(tells=True) as (given, connection):
             going = bool(asked["keep_going"])
             backfill_run.go_on(given, connection, resume, repin=repin, keep_going=going)
         return
     first, last = (day and day.date() for day in (start, end))
     models = asked.pop("models").split(",")
     request = Request.of(first, last, dry_run=dry_run, models=models, **asked)
-    with open_warehouse() as (given, connection):
+    with open_warehouse(tells=True) as (given, connection):
         if dry_run == "1":
             show_outline(backfill_run.look(given, connection, request))
         else:

@@ -32,7 +32,7 @@ def replay(delivery_id: int | None, source: str | None, reason: str) -> None:
 
     if (delivery_id is None) == (source is None):
         raise click.UsageError("Name either a delivery or a source.")
-    with open_warehouse() as (given, connection):
+    with open_warehouse(tells=True) as (given, connection):
         done = replay(given, connection, delivery_id=delivery_id, source=source, reason=reason)
         say_deliveries(done)
         say_rejected(done)
@@ -45,7 +45,7 @@ def withdraw(delivery_id: int, reason: str) -> None:
     """Take a delivery out: its slice falls back to the one before."""
     from orchestration.replay import withdraw
 
-    with open_warehouse() as (given, connection):
+    with open_warehouse(tells=True) as (given, connection):
         withdraw(given, connection, delivery_id, reason)
         console.say("withdraw", f"delivery {delivery_id} is out; `make run` publishes without it")
 

@@ -29,7 +29,7 @@ def rollback(to: int | None, reason: str) -> None:
     from orchestration.rollback import roll_back
 
     _require(reason, "rollback")
-    with open_warehouse() as (given, connection):
+    with open_warehouse(tells=True) as (given, connection):
         say_published(roll_back(given, connection, to, reason))
     console.say("hold", "runs build and gate, and publish nothing until `make resume REASON=...`")
 
@@ -41,7 +41,7 @@ def resume(reason: str) -> None:
     from orchestration.rollback import resume
 
     _require(reason, "resume")
-    with open_warehouse() as (given, connection):
+    with open_warehouse(tells=True) as (given, connection):
         hold = resume(given, connection, reason)
     console.say("resume", f"the hold of {hold.set_by} is lifted ({hold.reason}); next: make run")
 

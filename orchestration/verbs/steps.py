@@ -31,7 +31,7 @@ def ingest() -> None:
     """Check what has landed against its contracts and load it."""
     from orchestration.run import ingest_and_say
 
-    with open_warehouse() as (given, connection):
+    with open_warehouse(tells=True) as (given, connection):
         deliveries = ingest_and_say(given, connection)
         say_rejected(deliveries)
 
@@ -116,7 +116,7 @@ def _run(*, demo: bool) -> None:
     from orchestration import report
     from orchestration.run import run
 
-    with open_warehouse() as (given, connection):
+    with open_warehouse(tells=True) as (given, connection):
         outcome = run(given, connection)
         page = given.var / "reports"
         if outcome.publication or demo:

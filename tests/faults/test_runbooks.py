@@ -16,7 +16,7 @@ from tests.flights import landed, write
 
 RUNBOOKS = (
     "rerun-a-day", "backfill-a-range", "roll-back", "gate-blocked-publish", "source-late",
-    "delivery-rejected",
+    "delivery-rejected", "publication-late",
 )  # fmt: skip
 _PARTS = ["You see", "Check", "Do", "Verify", "Afterwards"]
 _RUN = ".venv/bin/python -m orchestration "

@@ -38,7 +38,7 @@ MIDDLE = {
 }
 _PARTS = (
     "orchestration", "macros", "seeds", "dbt_project.yml", "profiles.yml", "contracts/weather.yml",
-    "models/_groups.yml", "models/staging/weather", "models/intermediate/places",
+    "observability", "models/_groups.yml", "models/staging/weather", "models/intermediate/places",
     "models/marts/places", "models/marts/weather", "tests/data_tests/generic",
     f"expectations/{FACTS}.json", "expectations/dim_airports.json",
 )  # fmt: skip

@@ -126,6 +126,26 @@ def test_a_dag_file_loads_in_under_a_second_for_hundreds_of_models(given: Settin
     assert small < 1
 
 
+_WATCH = """
+import json, sys
+from orchestration.dags import warehouse, watch
+from orchestration.dags.parts import alerts
+(deadline,) = warehouse.dag.deadline
+late = deadline.callback.path
+tasks = {task.task_id: task.pool for task in watch.dag.tasks}
+json.dump({"tasks": tasks, "late": late, "is_there": callable(getattr(alerts, late.split(".")[-1])),
+           "expression": watch.dag.timetable._expression}, sys.stdout)
+"""
+
+
+def test_watch_runs_every_ten_minutes_and_a_missed_deadline_is_told(given: Settings) -> None:
+    found = ask(given, _WATCH)
+    assert found["tasks"] == {"watch": "watch"}
+    assert found["expression"] == "*/10 * * * *"
+    assert found["is_there"]
+    assert found["late"] == "orchestration.dags.parts.alerts.late"
+
+
 def test_dag_files_hold_wiring_only() -> None:
     for path in (PROJECT / "orchestration/dags").glob("*.py"):
         assert len(path.read_text().splitlines()) <= 80, path

@@ -1,0 +1,27 @@
+"""What is due, late and missing, every ten minutes: alerts are raised, resolved and sent.
+
+Lateness comes from the calendar and the ledger, so this flow depends on no other, and works when
+nothing else runs. A channel that is down is tried again by the next run; the flow fails only when a
+contract or the routes cannot be read.
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+from prefect.states import Completed, State
+
+from orchestration.flows.parts.task import ended_with_flow, perform, step
+
+
+@step
+def watch() -> None:
+    """Look, raise and resolve alerts, tell people."""
+    perform("watch")
+
+
+@flow(name="watch", persist_result=False, description=__doc__)
+def watch_flow() -> State[None]:
+    """Look once."""
+    with ended_with_flow():
+        watch()
+    return Completed(message="The alerts are what the calendar and the ledger call for.")
