@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from psycopg.rows import namedtuple_row
 
-from orchestration import catalogue, contract_files, database, replay
+from orchestration import catalogue, contract_files, database, promises, replay
 from orchestration.catalogue import Entry
 from orchestration.contracts import Contract
 from orchestration.gate import RUNBOOK
@@ -81,6 +81,7 @@ class Overview:
     changes: list[Any]
     models: list[Any]
     backfills: list[Any]
+    alerts: list[Any]
     catalogue: list[Entry]
     hold: Hold | None
     held: replay.Held
@@ -102,14 +103,15 @@ def collect(settings: Settings, connection: database.Connection, now: datetime) 
     ]
     entries = catalogue.read(connection)
     published = [Published(*row) for row in reversed(rows["times"])]
-    calendars = _of_marts(entries, sources, arrivals, dues, published, now)
+    afters = {mart.name: mart.due_after for mart in promises.published_marts(connection)}
+    calendars = _of_marts(entries, sources, arrivals, dues, published, now, afters)
     most = max(CALENDARS - sum(1 for source in sources if source.calendar), 0)
     found = replay.quarantine(connection, None)
     hold = active_hold(connection)
     return Overview(
         counts=rows["counts"][0], runs=rows["runs"], gate=rows["gate"], changes=rows["changes"],
-        models=rows["models"], backfills=rows["backfills"], catalogue=entries, hold=hold,
-        held=found, sources=sources, calendars=calendars[:most],
+        models=rows["models"], backfills=rows["backfills"], alerts=rows["alerts"],
+        catalogue=entries, hold=hold, held=found, sources=sources, calendars=calendars[:most],
         attention=_attention(rows, sources, found, hold),
         left_out=[f"the calendar of {calendar.subject}" for calendar in calendars[most:]],
     )  # fmt: skip
@@ -167,16 +169,18 @@ def _of_marts(
     dues: dict[str, Dues],
     published: list[Published],
     now: datetime,
+    afters: dict[str, timedelta | None],
 ) -> list[Calendar]:
     calendars = {source.name: source.calendar for source in sources if source.calendar}
-    groups = defaultdict[tuple[str, ...], list[str]](list)
+    groups = defaultdict[tuple[tuple[str, ...], timedelta | None], list[str]](list)
     for entry in entries:
-        groups[tuple(name for name in entry.sources if name in calendars)].append(entry.mart)
+        names = tuple(name for name in entry.sources if name in calendars)
+        groups[names, afters.get(entry.mart)].append(entry.mart)
     found = [
         punctuality.of_marts(
-            marts, arrivals, dues, {name: calendars[name] for name in names}, published, now
+            marts, arrivals, dues, {name: calendars[name] for name in names}, published, now, after
         )
-        for names, marts in sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+        for (names, after), marts in sorted(groups.items(), key=lambda group: -len(group[1]))
     ]
     return [calendar for calendar in found if calendar]
 

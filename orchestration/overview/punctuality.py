@@ -1,27 +1,22 @@
 """What came when, against what the contracts promise: one state per day of a source or of marts.
 
 Decides, touches nothing. A promise counts from the first delivery of its source on: history that
-was loaded at one go was late for nobody. A source that has been silent for longer than
-`SILENT_DAYS` is taken for ended: its calendar ends with its last day, and the page says so.
+was loaded at one go was late for nobody. A source that goes on promising, and has been silent for
+longer than `SILENT_DAYS`, is taken for ended: its calendar ends with its last day, and says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
-
-import yaml
 
 from orchestration.contracts import Contract
 
 IN_TIME, LATE, HELD, MISSING, WAITING = "in time", "late", "held back", "missing", "not due yet"
 MONTHS = 12
 SILENT_DAYS = 60
-# A mart is due this long after the last of its sources.
-_PUBLISHING = timedelta(hours=1)
 
 
 # The promised days of a source, and the moment (UTC) at which each is late.
@@ -93,25 +88,19 @@ def dues_of(contract: Contract, start: date, now: datetime) -> dict[date, dateti
     """What the contract promises from `start` on, as far as it is over by `now`.
 
     Raises:
-        ValueError: it promises no days, or what cannot be read; the message is for people.
+        ValueError: it promises no days; the message is for people.
     """
-    content = yaml.safe_load(contract.file.read_text(encoding="utf-8"))
-    said = {
-        str(item["property"]): str(item["value"])
-        for part in ("slaProperties", "customProperties")
-        for item in content.get(part) or []
-    }
-    if contract.is_snapshot or "{dd}" not in contract.path:
+    sla = contract.sla
+    if sla is None:
+        raise ValueError("its contract promises nothing")
+    if contract.is_snapshot or sla.unit not in ("hour", "day"):
         raise ValueError("its files are not of single days")
-    if "timeOfAvailability" not in said:
-        raise ValueError("its contract promises no timeOfAvailability")
-    try:
-        at = time.fromisoformat(said["timeOfAvailability"])
-        zone = ZoneInfo(said.get("timeZone", "UTC"))
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"its contract's promise cannot be read: {error}") from error
-    days = _days(start, now.astimezone(zone).date() - timedelta(1))
-    return {day: datetime.combine(day + timedelta(1), at, zone).astimezone(UTC) for day in days}
+    today = now.astimezone(sla.zone).date()
+    dues = dict[date, datetime]()
+    for period in sla.periods(start, now):
+        if period.first < today:  # of hours the last one counts
+            dues[period.first] = max(period.due_at, dues.get(period.first, period.due_at))
+    return dues
 
 
 def of_source(
@@ -123,8 +112,10 @@ def of_source(
         return None
     watched_from = min(a.received_at for a in loaded if a.received_at)
     newest = max(a.slice_date for a in loaded)
-    is_silent = (now.date() - newest).days > SILENT_DAYS
-    last = newest if is_silent else max(newest, *(day for day in dues))
+    promised = max(dues, default=newest)
+    is_over = now.date() - promised > timedelta(SILENT_DAYS)
+    is_silent = not is_over and now.date() - newest > timedelta(SILENT_DAYS)
+    last = newest if is_silent else max(newest, promised)
     by_day = {arrival.slice_date: arrival for arrival in arrivals}
     first = max(min(by_day), first_shown(last))
     days = tuple(
@@ -132,7 +123,8 @@ def of_source(
         for day in _days(first, last)
         if day in by_day or day in dues
     )
-    note = f"nothing newer for {(now.date() - newest).days:,} days" if is_silent else ""
+    silence = f"nothing newer for {(now.date() - newest).days:,} days" if is_silent else ""
+    note = f"promised until {promised}" if is_over else silence
     return Calendar(source, days, note)
 
 
@@ -143,12 +135,14 @@ def of_marts(
     calendars: Mapping[str, Calendar],
     publications: Sequence[Published],
     now: datetime,
+    after: timedelta | None,
 ) -> Calendar | None:
     """The calendar of marts that are made of the same sources; None if they have no days.
 
     Args:
         arrivals, dues, calendars: by source, of those that the marts are made of.
         publications: oldest first; the last one is what readers see.
+        after: how long after the last of their sources they are due; None is never late.
     """
     if not calendars or not publications:
         return None
@@ -159,8 +153,10 @@ def of_marts(
         wanted = {s: by_day[s].get(day) for s in calendars if day in dues[s] or day in by_day[s]}
         due = max((dues[s][day] for s in wanted if day in dues[s]), default=None)
         if wanted and day >= min(shown):
-            late_at = due + _PUBLISHING if due else None
-            days.append(_judge_marts(day, wanted, late_at, publications, now))
+            late_at = due + (after or timedelta()) if due else None
+            judged = _judge_marts(day, wanted, late_at, publications, now)
+            is_kept = judged.state != LATE or after is not None
+            days.append(judged if is_kept else replace(judged, state=IN_TIME))
     names = f"{marts[0]} and {len(marts) - 1} more" if len(marts) > 1 else marts[0]
     return Calendar(names, tuple(days), f"made of {' and '.join(calendars)}")
 

@@ -15,6 +15,7 @@ from orchestration.overview import page
 from orchestration.run import run
 from orchestration.settings import Settings
 from tests.browser import look
+from tests.conftest import PROJECT
 from tests.flights import HEADER, land_days, landed, row, write
 
 _HERE = Path(__file__).parent
@@ -63,17 +64,22 @@ def test_one_run_fills_the_page_and_hostile_text_stays_text(
 
 @pytest.mark.needs("chromium")
 def test_three_years_of_daily_runs_fit_on_a_page(
-    empty_warehouse: Settings, connection: database.Connection
+    empty_warehouse: Settings, connection: database.Connection, tmp_path: Path
 ) -> None:
     connection.execute((_HERE / "three_years.sql").read_text())
+    connection.execute(
+        "insert into ops.alerts (key, origin, severity, owner, what, since, impact, runbook, look)"
+        " values ('k', 'test', 'page', 'team', 'A mart <waits>', now(), '', '', 'make status')"
+    )
+    given = replace(empty_warehouse, project=_open_ended(tmp_path / "project"))
     noon = datetime.combine(datetime.now(UTC).date(), datetime.min.time(), UTC) + timedelta(
         hours=12
     )
-    written = page.write(empty_warehouse, connection, noon)
+    written = page.write(given, connection, noon)
     assert written.stat().st_size < 700_000
     (seen,) = look(written, 390, dark=True)
     assert seen.faults == []
-    for word in ("in time", "late", "missing", "held back", "2 missing"):
+    for word in ("in time", "late", "missing", "held back", "2 missing", "A mart &lt;waits&gt;"):
         assert word in seen.dom
     assert re.search(r"\d+\.\d h late", seen.dom)
     assert "flights is late" not in seen.dom
@@ -85,3 +91,12 @@ def test_a_page_that_cannot_be_written_fails_no_run(
     empty_warehouse.var.mkdir(parents=True, exist_ok=True)
     (empty_warehouse.var / "reports").write_text("in the way")
     assert page.refresh(empty_warehouse, connection).startswith("not written: FileExistsError")
+
+
+def _open_ended(folder: Path) -> Path:
+    """A project whose contracts go on promising."""
+    (folder / "contracts").mkdir(parents=True)
+    for path in (PROJECT / "contracts").glob("*.yml"):
+        text = re.sub(r"  - property: endOfLife.*\n(    .*\n)+", "", path.read_text())
+        (folder / "contracts" / path.name).write_text(text)
+    return folder

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from orchestration import contract_files
+from orchestration import contract_files, sla
+from orchestration.contracts import Contract
 from orchestration.overview import punctuality, volumes
 from orchestration.overview.punctuality import (
     HELD,
@@ -62,17 +62,26 @@ def state(shown: Calendar, day: date) -> str:
     return next(each.state for each in shown.days if each.day == day)
 
 
-def test_a_day_is_due_by_the_providers_clock_also_when_it_changes(tmp_path: Path) -> None:
-    promised = "slaProperties: [{property: timeOfAvailability, value: '06:00'}]"
-    contract = replace(contract_files.load(write(tmp_path, promised)), file=tmp_path / "zoned.yml")
-    zoned = "customProperties:\n  - {property: timeZone, value: America/New_York}"
-    text = (tmp_path / "flights.yml").read_text().replace("customProperties:", zoned)
-    contract.file.write_text(text)
-    found = punctuality.dues_of(contract, date(2026, 3, 6), datetime(2026, 3, 9, 3, tzinfo=UTC))
+def test_a_day_is_due_by_the_providers_clock_also_when_it_changes() -> None:
+    promise = sla.Sla(1, "day", time(6), zone=ZoneInfo("America/New_York"))
+    found = punctuality.dues_of(
+        replace(contract("flights"), sla=promise),
+        date(2026, 3, 6),
+        datetime(2026, 3, 9, 3, tzinfo=UTC),
+    )
     assert found == {
         date(2026, 3, 6): datetime(2026, 3, 7, 11, tzinfo=UTC),
         date(2026, 3, 7): datetime(2026, 3, 8, 10, tzinfo=UTC),  # summer time
     }, "the 8th is not over yet in New York"
+
+
+def test_a_promise_that_ended_ends_the_calendar() -> None:
+    promised = punctuality.dues_of(contract("weather"), date(2013, 12, 1), NOW)
+    came = days(date(2013, 12, 1), date(2013, 12, 29))
+    shown = punctuality.of_source("weather", promised, came, NOW)
+    assert shown
+    assert (shown.days[-1].day, shown.days[-1].state) == (date(2013, 12, 30), MISSING)
+    assert shown.note == "promised until 2013-12-30"
 
 
 def test_each_day_has_the_state_that_its_delivery_gave_it() -> None:
@@ -128,6 +137,7 @@ def test_marts_wait_for_all_their_sources_and_for_a_publication() -> None:
     shown = punctuality.of_marts(
         ["fct_flights", "agg"], {"flights": came}, {"flights": dues()},
         {"flights": calendar(came)}, published[:17], NOW,
+        timedelta(hours=1),
     )  # fmt: skip
     assert shown
     assert shown.subject == "fct_flights and 1 more"
@@ -143,6 +153,7 @@ def test_a_day_that_is_not_due_yet_is_not_missing() -> None:
     shown = punctuality.of_marts(
         ["fct"], arrivals, dict.fromkeys(arrivals, dues(soon)),
         {name: calendar(arrivals[name], soon) for name in arrivals}, [Published(1, 18, soon)], soon,
+        None,
     )  # fmt: skip
     assert shown
     assert shown.days[-1].state == WAITING
@@ -156,25 +167,14 @@ def test_usual_is_the_median_of_the_same_weekday_and_needs_four() -> None:
     assert (shown[28].usual, shown[28].is_odd, shown[35].is_odd) == (700, False, True)
 
 
-@pytest.mark.parametrize(
-    ("promised", "message"),
-    [
-        ("slaProperties: []", "promises no timeOfAvailability"),
-        ("slaProperties: [{property: timeOfAvailability, value: soon}]", "cannot be read"),
-    ],
-)
-def test_a_contract_without_a_readable_promise_says_so(
-    tmp_path: Path, promised: str, message: str
-) -> None:
-    contract = contract_files.load(write(tmp_path, promised))
-    with pytest.raises(ValueError, match=message):
-        punctuality.dues_of(contract, FIRST, NOW)
+def test_a_contract_without_days_says_so() -> None:
+    for one, message in (
+        (contract("planes"), "not of single days"),
+        (replace(contract("flights"), sla=None), "promises nothing"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            punctuality.dues_of(one, FIRST, NOW)
 
 
-def write(folder: Path, promised: str) -> Path:
-    """The contract of flights with another promise."""
-    text = (PROJECT / "contracts/flights.yml").read_text()
-    path = folder / "flights.yml"
-    before, after = text.index("slaProperties:"), text.index("customProperties:")
-    path.write_text(text[:before] + promised + "\n" + text[after:])
-    return path
+def contract(source: str) -> Contract:
+    return contract_files.load(PROJECT / f"contracts/{source}.yml")
