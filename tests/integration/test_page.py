@@ -83,6 +83,8 @@ def test_three_years_of_daily_runs_fit_on_a_page(
         assert word in seen.dom
     assert re.search(r"\d+\.\d h late", seen.dom)
     assert "flights is late" not in seen.dom
+    assert "Publishing is held by ada: last year looks odd" in seen.dom
+    assert "The gate blocks run 1095." in seen.dom
 
 
 def test_a_page_that_cannot_be_written_fails_no_run(

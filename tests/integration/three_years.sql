@@ -75,3 +75,7 @@ from (
     ('agg_airlines_daily', 'flight_date', array['flights']),
     ('dim_airlines', null, array[]::text[])
 ) as marts (mart, column_name, sources);
+
+insert into ops.holds (reason, set_by) values ('last year looks odd', 'ada');
+
+update ops.runs set state = 'blocked' where run_id = 1095;
