@@ -128,7 +128,10 @@ contracts: setup ## Check all contracts, with line [AGAINST=<git revision>]
 
 ##@ Publications
 
-.PHONY: history diff rollback resume gc
+.PHONY: report history diff rollback resume gc
+report: setup ## Write one page with the state of everything: var/reports/index.html
+	@$(RUN) report
+
 history: setup ## What was published when, from which inputs and code, by whom
 	@$(RUN) history
 

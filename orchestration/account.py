@@ -1,6 +1,6 @@
 """One run's account as Markdown: deliveries, quarantine, verdict, what was published, links.
 
-Reads the ledger; of a published run it also writes the page in `var/reports`.
+Reads the ledger; writes the page about everything in `var/reports`, and of a published run its own.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from psycopg.rows import namedtuple_row
 
 from orchestration import database, report
 from orchestration.gate import RUNBOOK
+from orchestration.overview.page import refresh
 from orchestration.settings import Settings
 
 _QUERIES = {
@@ -89,7 +90,12 @@ def _links(settings: Settings, connection: database.Connection, run: Any) -> Ite
         if found and found.publication.publication_id == run.publication_id:
             yield f"- The page with every check: `{report.write(settings, found)}`"
         yield f"- The changed rows: `make diff PUBLICATION={run.publication_id}`"
+    yield f"- The state of everything: {_address(refresh(settings, connection))}"
     yield f"- dbt's log: `{settings.var / 'logs/dbt.log'}`"
+
+
+def _address(link: str) -> str:
+    return f"[{link}]({link})" if "://" in link and " " not in link else f"`{link}`"
 
 
 def _table(titles: tuple[str, ...], rows: list[Any]) -> str:

@@ -53,7 +53,7 @@ def parse(settings: Settings, *, write: bool = False) -> Manifest:
     Raises:
         AirworthyError: the project does not parse.
     """
-    result = _invoke(
+    result = invoke(
         settings, ["parse", "--quiet", *(["--write-json"] if write else [])], run_id=None
     )
     if not result.success:
@@ -112,7 +112,7 @@ def build(
         # Who listens has a log of this step alone, where dbt's own words belong.
         quiet = ["--no-use-colors"] if listener else ["--quiet"]
         follow = [_follow(advance, listener)]
-        result = _invoke(settings, [*arguments, *quiet], run.run_id, manifest, follow)
+        result = invoke(settings, [*arguments, *quiet], run.run_id, manifest, follow)
     if result.exception is not None:
         raise AirworthyError(
             f"dbt stopped: {result.exception}",
@@ -139,27 +139,6 @@ def _over_budget(connection: database.Connection, run: Run) -> tuple[str, ...]:
     )
 
 
-def document(settings: Settings) -> Path:
-    """dbt's documentation of the project as one page that needs no server; its path.
-
-    Raises:
-        AirworthyError: the project does not compile.
-    """
-    result = _invoke(
-        settings, ["docs", "generate", "--static", "--write-json", "--quiet"], run_id=None
-    )
-    if not result.success:
-        raise AirworthyError(
-            f"dbt cannot document the project: {result.exception or 'a model does not compile'}",
-            kept="The page that was there is still there.",
-            todo=f"See {settings.var / 'logs/dbt.log'}.",
-        )
-    page = settings.var / "docs/index.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    (settings.var / "dbt/static_index.html").replace(page)
-    return page
-
-
 def environment(settings: Settings, run_id: int | None) -> dict[str, str]:
     """The variables that lead dbt, started in any process, to the warehouse and to its run."""
     where = database.address(settings)
@@ -178,13 +157,20 @@ def environment(settings: Settings, run_id: int | None) -> dict[str, str]:
     return mine | {name: where[name] for name in passed_on if name in where}
 
 
-def _invoke(
+def invoke(
     settings: Settings,
     arguments: list[str],
     run_id: int | None,
     manifest: Manifest | None = None,
     callbacks: list[Any] | None = None,
 ) -> dbtRunnerResult:
+    """What dbt says to `arguments`, in this process.
+
+    Args:
+        run_id: the run that it builds for; None sees the live head of the ledger.
+        manifest: saves reading the project.
+        callbacks: told of each of dbt's events.
+    """
     # Imported here: it takes seconds, and a run with nothing to do never needs it.
     from dbt.cli.main import dbtRunner
 

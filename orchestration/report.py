@@ -6,7 +6,7 @@ Reads the ledger and, for the demo's findings, the published marts; writes `var/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from psycopg.rows import namedtuple_row
 from rich.rule import Rule
 from rich.table import Table
 
-from orchestration import console, database, raw
+from orchestration import console, database, pages, raw
 from orchestration.settings import Settings
 
 _HERE = Path(__file__).parent
@@ -156,20 +156,13 @@ def show_next(page: Path, commands: dict[str, str]) -> None:
 
 def write(settings: Settings, report: Report) -> Path:
     """Write the page for the browser; returns its path. It needs no network to be read."""
-    # Imported here: only a run that published something needs it.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined
+    return pages.write(
+        settings,
+        f"publication-{report.publication.publication_id}.html",
+        "publication.html.j2",
+        report=report,
+        has_overview=pages.overview_path(settings).exists(),
     )
-    page = environment.get_template("report.html.j2").render(
-        report=report, written_at=datetime.now(UTC)
-    )
-    folder = settings.var / "reports"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"publication-{report.publication.publication_id}.html"
-    path.write_text(page, encoding="utf-8")
-    return path
 
 
 def _quarantined(connection: database.Connection, most: int = 10) -> list[Any]:

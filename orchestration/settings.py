@@ -40,6 +40,7 @@ class Settings:
         gate_timeout_seconds: how long the expectations may take before the gate blocks.
         step_timeout_seconds: how long Prefect lets a step's process run before it ends it.
         environment: which environment's Prefect deployments and work pool these are.
+        reports_url: where people find what lies in `var/reports`; None means by its file's path.
         retain_publications, retain_days: how many publications, and how old ones, one can go back
             to; the rule that keeps more wins.
         alert_routes: file that says who hears of what.
@@ -62,6 +63,7 @@ class Settings:
     gate_timeout_seconds: int
     step_timeout_seconds: int
     environment: str
+    reports_url: str | None
     retain_publications: int
     retain_days: int
     alert_routes: Path
@@ -100,6 +102,7 @@ def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) 
             env, "STEP_TIMEOUT_SECONDS", low=1, high=86_400, otherwise=7200
         ),
         environment=env.get("ENVIRONMENT", "local"),
+        reports_url=env.get("REPORTS_URL"),
         retain_publications=_whole_number(
             env, "RETAIN_PUBLICATIONS", low=1, high=100_000, otherwise=50
         ),

@@ -1,7 +1,7 @@
 """What dbt's `--state` and `--defer` compare with: the manifest of the published code.
 
-`remember` writes `ops.code_manifests`; `write` reads it and writes `var/state/manifest.json`, on
-any machine that reaches the warehouse.
+`remember` writes `ops.code_manifests`, and the catalogue's half of it; `write` reads it and writes
+`var/state/manifest.json`, on any machine that reaches the warehouse.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestration import database
+from orchestration import catalogue, database
 from orchestration.errors import AirworthyError
 from orchestration.settings import Settings
 
@@ -28,6 +28,7 @@ def remember(connection: database.Connection, version: str, manifest: Manifest) 
         " on conflict do nothing",
         [version, packed],
     )
+    catalogue.remember(connection, version, content)
 
 
 def write(settings: Settings, connection: database.Connection) -> Path:
@@ -48,7 +49,7 @@ def write(settings: Settings, connection: database.Connection) -> Path:
         )
     content = json.loads(gzip.decompress(row[0]))
     for node in content["nodes"].values():
-        if _is_mart(node):
+        if catalogue.is_mart(node):
             node["schema"] = "published"
             node["relation_name"] = node["relation_name"].replace('"candidate"', '"published"')
     folder = settings.var / "state"
@@ -64,8 +65,5 @@ def retained_marts(connection: database.Connection) -> set[str]:
         " (select code_version from ops.publication_inputs where is_retained)"
     )
     manifests = (json.loads(gzip.decompress(packed)) for (packed,) in rows)
-    return {node["alias"] for m in manifests for node in m["nodes"].values() if _is_mart(node)}
-
-
-def _is_mart(node: dict[str, Any]) -> bool:
-    return bool(node["resource_type"] == "model" and node["schema"] == "candidate")
+    nodes = (node for manifest in manifests for node in manifest["nodes"].values())
+    return {node["alias"] for node in nodes if catalogue.is_mart(node)}

@@ -211,12 +211,32 @@ def abandon(run_id: int) -> None:
 
 
 def account(run_id: int) -> str:
-    """What the run did and why, as Markdown; of a published one also the page in `var/reports`."""
+    """What the run did and why, as Markdown; the pages in `var/reports` are written anew."""
     from orchestration.account import account
     from orchestration.verbs import open_warehouse
 
     with open_warehouse() as (given, connection):
         return account(given, connection, run_id)
+
+
+def report() -> str:
+    """Write the page about everything anew; its address, or why there is none."""
+    from orchestration import console
+    from orchestration.overview.page import refresh
+    from orchestration.verbs import open_warehouse
+
+    with open_warehouse() as (given, connection):
+        link = refresh(given, connection)
+    console.say("report", link)
+    return link
+
+
+def report_link() -> str:
+    """That address in Markdown, before any page is written."""
+    from orchestration import pages, settings
+
+    link = pages.overview_link(settings.load())
+    return f"[The state of everything]({link}): `{link}`"
 
 
 def _is_published(connection: database.Connection, run_id: int) -> bool:

@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from orchestration import steps
 from orchestration.dags.parts.models import dbt_group
 from orchestration.dags.parts.retries import RETRIES
-from orchestration.errors import PublishingHeld
+from orchestration.errors import GateBlocked, PublishingHeld
 
 with DAG(
     dag_id="warehouse",
@@ -25,7 +25,7 @@ with DAG(
     max_active_runs=1,
     catchup=False,
     is_paused_upon_creation=False,
-    doc_md=__doc__,
+    doc_md=f"{__doc__}\n{steps.report_link()}",
     deadline=DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(minutes=30),
@@ -45,16 +45,21 @@ with DAG(
 
     @task(trigger_rule="all_done")
     def gate(number: int | None) -> None:
-        steps.gate(number)
+        try:
+            steps.gate(number)
+        except GateBlocked:
+            steps.report()
+            raise
 
     @task(outlets=[AssetAlias("published")])
-    def publish(number: int, *, outlet_events) -> None:  # type: ignore[no-untyped-def]
+    def publish(number: int, *, outlet_events) -> str:  # type: ignore[no-untyped-def]
         try:
             marts = steps.publish(number)
         except PublishingHeld as held:
             raise AirflowSkipException(f"{held} {held.todo}") from held
         for mart in marts:
             outlet_events[AssetAlias("published")].add(Asset(f"published.{mart}"))
+        return steps.report()
 
     number = plan()
     build = dbt_group("build")

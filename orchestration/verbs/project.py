@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from orchestration import console, settings
+from orchestration import console
 from orchestration.verbs import open_warehouse
 
 
@@ -22,8 +22,7 @@ def state() -> None:
 @click.command()
 def docs() -> None:
     """Build the documentation of all models as one page."""
-    from orchestration.build import document
+    from orchestration.document import document
 
-    given = settings.load()
-    with open_warehouse():
-        console.say("docs", f"open {document(given)}")
+    with open_warehouse() as (given, connection):
+        console.say("docs", f"open {document(given, connection)}")

@@ -10,6 +10,17 @@ from orchestration.verbs import open_warehouse
 
 
 @click.command()
+def report() -> None:
+    """Write one page with the state of everything."""
+    from orchestration import pages
+    from orchestration.overview.page import write
+
+    with open_warehouse() as (given, connection):
+        console.say("report", f"{write(given, connection).stat().st_size // 1024:,} KiB")
+        console.say("next", f"open {pages.overview_link(given)}")
+
+
+@click.command()
 @click.option("--to", type=int, help="The publication to go back to; the one before by default.")
 @click.option("--reason", default="", help="Why; kept in the audit log and shown with the hold.")
 def rollback(to: int | None, reason: str) -> None:

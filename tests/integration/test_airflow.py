@@ -147,6 +147,7 @@ def test_what_lands_is_published_as_the_shell_publishes_it(place: Place) -> None
     place.published(2)
     assert place.client.get("importErrors")["import_errors"] == []
     assert place.verb("digest") == place.digest_by_shell()
+    assert "Readers see publication 2 " in (place.folder / "var/reports/index.html").read_text()
 
 
 def test_a_run_with_nothing_new_is_skipped(place: Place) -> None:

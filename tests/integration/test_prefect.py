@@ -59,7 +59,14 @@ def test_the_steps_are_tasks_in_their_order_and_each_node_is_one(served: Checkou
 def test_a_run_leaves_its_account_and_its_assets(served: Checkout) -> None:
     artifacts = served.client.call("POST", "artifacts/filter", {})
     account = next(a["data"] for a in artifacts if "Run 1:" in a["data"])
-    for word in ("published", "flights", "**Passed.**", "agg\\_airlines\\_daily", "make diff"):
+    for word in (
+        "published",
+        "flights",
+        "**Passed.**",
+        "agg\\_airlines\\_daily",
+        "make diff",
+        "index.html",
+    ):
         assert word in account
     body = {"filter": {"event": {"prefix": ["prefect.asset.materialization"]}}, "limit": 50}
     events = served.client.call("POST", "events/filter", body)["events"]

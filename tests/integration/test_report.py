@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
 from datetime import date
-from pathlib import Path
 
 import pytest
 
 from orchestration import report, warehouse
 from orchestration.run import run
 from orchestration.settings import Settings
+from tests.browser import look
 from tests.flights import HEADER, land_days, landed, row, write
-from tests.needs import CHROMIUM
 
 
 @pytest.mark.needs("chromium")
@@ -28,24 +24,10 @@ def test_the_page_opens_in_a_browser_and_shows_hostile_text_as_text(
         found = report.collect(connection, findings=True)
         assert found
         page = report.write(empty_warehouse, found)
-    dom = _in_chromium(page)
+    (seen,) = look(page, 390, dark=True)
+    assert seen.faults == []
+    dom = seen.dom
     assert "<title>Publication 1 · Airworthy</title>" in dom
     assert "&lt;script&gt;document.title" in dom
     for word in ("published.fct_flights", "What was held back", "Every expectation"):
         assert word in dom
-
-
-def _in_chromium(page: Path) -> str:
-    profile = tempfile.mkdtemp(prefix="airworthy-chromium-")
-    try:
-        return subprocess.run(
-            [
-                str(CHROMIUM.find()), "--headless", "--no-sandbox", "--disable-gpu",
-                "--disable-quic", "--no-first-run", "--disable-background-networking",
-                "--disable-component-update", "--disable-sync", f"--user-data-dir={profile}",
-                "--dump-dom", page.as_uri(),
-            ],
-            capture_output=True, text=True, check=True, timeout=120,
-        ).stdout  # fmt: skip
-    finally:
-        shutil.rmtree(profile, ignore_errors=True)

@@ -64,6 +64,7 @@ _DENIED = {
         "select * from quarantine.flights",
         "select * from history.fct_flights",
         "select * from ops.deliveries",
+        "select * from ops.mart_descriptions",
         "create table published.mine (id integer)",
         _PUBLISH,
     ),
@@ -84,6 +85,8 @@ def test_every_role_is_denied_what_is_not_its_own(empty_warehouse: Settings) -> 
         connection.execute("set role airworthy_reader")
         row = connection.execute("select count(*) from published.fct_flights").fetchone()
         assert row == (765,)
+        row = connection.execute("select count(*) from published._catalog").fetchone()
+        assert row == (11,)
         connection.execute("set role airworthy_publisher")
         with pytest.raises(psycopg.Error) as refused:
             connection.execute(_PUBLISH)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from orchestration import database, warehouse
-from orchestration.build import document, environment, parse
+from orchestration.build import environment, parse
+from orchestration.document import document
 from orchestration.errors import GateBlocked
 from orchestration.plan import due, plan
 from orchestration.settings import Settings, environment_with
@@ -223,7 +224,10 @@ def test_an_analyst_builds_only_what_she_changed_and_reads_the_rest_from_publish
 def test_the_documentation_is_one_page_that_needs_no_network(given: Settings) -> None:
     land_days(given, DAY)
     go(given)
-    page = document(given).read_text()
+    with database.connect(given) as connection:
+        page = document(given, connection).read_text()
     assert "agg_airlines_rolling_28_days" in page
     assert "flight-analytics@example.com" in page
     assert '<script src="http' not in page
+    for word in ("As it is published", "rows up to 20", "Readers see publication 1 of"):
+        assert word in page
