@@ -6,7 +6,7 @@ from orchestration import catalogue
 from orchestration.migrations import script
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 
 
 def upgrade() -> None:
