@@ -8,7 +8,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export DO_NOT_TRACK := 1
 # Company networks have certificates of their own, known to the system only.
 export UV_SYSTEM_CERTS := 1
-export SQL SOURCE DELIVERY REASON AGAINST PUBLICATION TO START END CHUNK MODELS BACKFILL RESUME ALERT UNTIL AT
+export SQL SOURCE DELIVERY REASON AGAINST PUBLICATION TO START END CHUNK MODELS BACKFILL RESUME ALERT UNTIL AT MART COLUMN
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -146,12 +146,18 @@ gc: setup ## Forget what no retained publication needs
 
 ##@ Watch
 
-.PHONY: watch silence
+.PHONY: watch silence metrics lineage
 watch: setup ## What is due, late and missing; raise, resolve and send alerts [AT="2026-01-31 08:00"]
 	@$(RUN) watch $(if $(AT),--at "$$AT")
 
 silence: setup ## Tell nobody of an alert for a while: ALERT=3 UNTIL=4h REASON=...
 	@$(RUN) silence $(if $(ALERT),--alert "$$ALERT") $(if $(UNTIL),--until "$$UNTIL") $(if $(REASON),--reason "$$REASON")
+
+metrics: setup ## Serve metrics for Prometheus on this machine, until Ctrl-C
+	@$(RUN) metrics
+
+lineage: setup ## The way back from a mart to its deliveries: MART=... [COLUMN=...]
+	@$(RUN) lineage $(if $(MART),--mart "$$MART") $(if $(COLUMN),--column "$$COLUMN")
 
 ##@ Backfills
 

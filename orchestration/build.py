@@ -139,6 +139,21 @@ def _over_budget(connection: database.Connection, run: Run) -> tuple[str, ...]:
     )
 
 
+def compile_models(settings: Settings) -> None:
+    """Have the SQL of all models below `var/dbt/compiled`.
+
+    Raises:
+        AirworthyError: the project does not compile.
+    """
+    result = _invoke(settings, ["compile", "--quiet"], run_id=None)
+    if not result.success:
+        raise AirworthyError(
+            f"dbt cannot compile the project: {result.exception or 'a model does not compile'}",
+            kept="Nothing was changed.",
+            todo=f"See {settings.var / 'logs/dbt.log'}.",
+        )
+
+
 def document(settings: Settings) -> Path:
     """dbt's documentation of the project as one page that needs no server; its path.
 

@@ -11,11 +11,12 @@ import sys
 import click
 import psycopg
 
-from orchestration import console
+from orchestration import console, settings
 from orchestration.errors import AirworthyError
 from orchestration.verbs import (
     backfills,
     deliveries,
+    observing,
     orchestrators,
     project,
     publications,
@@ -28,6 +29,7 @@ from orchestration.verbs import (
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """From landed files to audited, published marts."""
+    console.use(settings.load().log_format)
 
 
 for _module in (
@@ -37,6 +39,7 @@ for _module in (
     publications,
     backfills,
     watching,
+    observing,
     project,
     orchestrators,
 ):

@@ -21,6 +21,9 @@ _SHOWN = 5
 
 
 def say_deliveries(deliveries: list[Delivery]) -> None:
+    if not console.is_for_people():
+        _log_deliveries(deliveries)
+        return
     by_outcome = {
         outcome: [d for d in deliveries if d.outcome == outcome]
         for outcome in ("loaded", "duplicate", "rejected")
@@ -47,12 +50,26 @@ def say_deliveries(deliveries: list[Delivery]) -> None:
         console.say("", f"warning: {count:,} rows loaded although {rule}")
 
 
+def _log_deliveries(deliveries: list[Delivery]) -> None:
+    """One line for each; its reason may quote a value, and stands in the ledger."""
+    for delivery in deliveries:
+        console.say(
+            "ingest",
+            f"{delivery.outcome}: {delivery.file.uri}",
+            source=delivery.source,
+            delivery=delivery.delivery_id,
+            rows_loaded=delivery.rows_loaded,
+            rows_quarantined=delivery.rows_quarantined,
+        )
+
+
 def say_plan(planned: Plan) -> None:
     """One line: which run, and why it is due."""
     run = planned.run
     if run is None:
         console.say("plan", "deliveries or code are new, but no model can have changed by them")
         return
+    console.about_run(run.run_id)
     anew = [w for w in planned.works if w.is_selected and w.is_full and w.node.kind != "test"]
     sources = sorted(planned.changes.sources.items())
     why = {

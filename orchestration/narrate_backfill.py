@@ -65,6 +65,8 @@ def say_start(backfill: Backfill, chunks: list[Chunk], left: int) -> None:
 
 
 def say_chunk(done: Done) -> None:
+    if done.run:
+        console.about_run(done.run.run_id)
     assert done.chunk
     what = f"chunk {done.chunk.number}, {done.chunk.range}"
     if done.verdict is None:

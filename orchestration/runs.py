@@ -1,6 +1,6 @@
 """A run in the ledger: from pinned inputs to one publication, or to nothing.
 
-Reads and writes `ops.runs`.
+Reads and writes `ops.runs`; what is said after a run was found is about it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from orchestration import database
+from orchestration import console, database
 from orchestration.errors import AirworthyError, StaleRun
 
 
@@ -66,6 +66,7 @@ def current(connection: database.Connection) -> Run:
             kept="Nothing was changed.",
             todo="Run `make plan` first, or `make run` for all steps.",
         )
+    console.about_run(row[0])
     return Run(*row)
 
 
@@ -84,4 +85,5 @@ def recall(connection: database.Connection, run_id: int) -> Run:
             kept="Nothing was changed.",
             todo="Run `make run`; it plans anew from what is there.",
         )
+    console.about_run(row[0])
     return Run(*row)

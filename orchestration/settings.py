@@ -34,6 +34,10 @@ class Settings:
         threads: how many models dbt builds at once.
         cosmos_mode: how Airflow builds: watcher (one dbt for all models) or local (one for each).
         openlineage_url: who collects lineage; None means a file.
+        otlp_endpoint: where Airflow sends its metrics (OpenTelemetry); None means nowhere.
+        openlineage_is_off: tell nobody, not even a file.
+        metrics_port: where `make metrics` answers on this machine.
+        log_format: what steps say, as text or as a JSON object per line.
         celery_broker_url: Redis for Airflow's CeleryExecutor; None means LocalExecutor.
         celery_workers: how many of its workers `make airflow` starts here.
         settle_seconds: how long a local file must lie unchanged before it is read.
@@ -56,6 +60,10 @@ class Settings:
     threads: int
     cosmos_mode: str
     openlineage_url: str | None
+    openlineage_is_off: bool
+    otlp_endpoint: str | None = field(repr=False)
+    metrics_port: int
+    log_format: str
     celery_broker_url: str | None = field(repr=False)
     celery_workers: int
     settle_seconds: int
@@ -90,6 +98,10 @@ def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) 
         threads=_whole_number(env, "DBT_THREADS", low=1, high=64, otherwise=4),
         cosmos_mode=_one_of(env, "COSMOS_MODE", "watcher", "local"),
         openlineage_url=env.get("OPENLINEAGE_URL"),
+        otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        openlineage_is_off=_one_of(env, "OPENLINEAGE_DISABLED", "false", "true") == "true",
+        metrics_port=_whole_number(env, "METRICS_PORT", low=1024, high=65535, otherwise=9105),
+        log_format=_one_of(env, "LOG_FORMAT", "text", "json"),
         celery_broker_url=env.get("CELERY_BROKER_URL"),
         celery_workers=_whole_number(env, "CELERY_WORKERS", low=0, high=64, otherwise=1),
         settle_seconds=_whole_number(env, "SETTLE_SECONDS", low=0, high=3600, otherwise=3),

@@ -7,9 +7,11 @@ import pwd
 import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from psycopg.conninfo import make_conninfo
 
 from orchestration import database, embedded, settings, warehouse
 from orchestration.settings import Settings
+from tests.flights import land_days
 from tests.needs import NEEDS, POSTGRESQL
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -98,17 +101,32 @@ def new_warehouse(embedded_server: Settings, tmp_path: Path) -> NewWarehouse:
     """Call it for an empty database with a landing place and a var of its own."""
 
     def create(name: str = "main") -> Settings:
-        number = secrets.token_hex(4)
-        with database.connect(embedded_server) as connection:
-            connection.execute(f"create database test_{number}")
-        where = database.address(embedded_server)
-        url = (
-            f"postgresql://{where['PGUSER']}@{where['PGHOST']}:{where['PGPORT']}/test_{number}"
-            f"?passfile={where['PGPASSFILE']}"
-        )
-        return _fresh(tmp_path / name, url)
+        return _new_database(embedded_server, tmp_path / name)
 
     return create
+
+
+@pytest.fixture(scope="session")
+def observed_warehouse(
+    embedded_server: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
+    """One day is published, by `run` in a process of its own, which left its log in `var/said`.
+
+    Tests may add to it what they do not take for granted elsewhere.
+    """
+    given = _new_database(embedded_server, tmp_path_factory.mktemp("observed"))
+    land_days(given, date(2013, 1, 2))
+    variables = {
+        "WAREHOUSE_URL": str(given.warehouse_url), "VAR_DIR": str(given.var),
+        "LANDING_URL": given.landing_url, "LOG_FORMAT": "json", "SETTLE_SECONDS": "0",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestration", "run"], cwd=PROJECT, text=True,
+        capture_output=True, env=settings.environment_with(variables),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (given.var / "said").write_text(done.stdout)
+    return given
 
 
 @pytest.fixture
@@ -136,6 +154,19 @@ def debian_warehouse(debian_server: dict[str, str], tmp_path: Path) -> Settings:
 def connection(empty_warehouse: Settings) -> Iterator[database.Connection]:
     with database.connect(empty_warehouse) as opened:
         yield opened
+
+
+def _new_database(server: Settings, folder: Path) -> Settings:
+    """Settings of a new, empty database of the server."""
+    number = secrets.token_hex(4)
+    with database.connect(server) as connection:
+        connection.execute(f"create database test_{number}")
+    where = database.address(server)
+    url = (
+        f"postgresql://{where['PGUSER']}@{where['PGHOST']}:{where['PGPORT']}/test_{number}"
+        f"?passfile={where['PGPASSFILE']}"
+    )
+    return _fresh(folder, url)
 
 
 def _fresh(folder: Path, url: str) -> Settings:

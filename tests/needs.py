@@ -24,4 +24,5 @@ class Need:
 POSTGRESQL = Need("postgresql", "postgresql", "usr/lib/postgresql/1[5-7]/bin/initdb")
 CHROMIUM = Need("chromium", "chromium", "usr/bin/chromium")
 REDIS = Need("redis", "redis-server", "usr/bin/redis-server")
-NEEDS = (POSTGRESQL, CHROMIUM, REDIS)
+PROMETHEUS = Need("prometheus", "prometheus", "usr/bin/promtool")
+NEEDS = (POSTGRESQL, CHROMIUM, REDIS, PROMETHEUS)

@@ -100,6 +100,7 @@ def environment(settings: Settings, home: Home) -> dict[str, str]:
             "worker_prefetch_multiplier": 1,
         },
         "logging": {"base_log_folder": home.logs, "logging_level": "INFO"},
+        "metrics": {"otel_on": settings.otlp_endpoint is not None},
         "usage_data_collection": {"enabled": False},
         "cosmos": {
             "enable_telemetry": False,
@@ -130,7 +131,19 @@ def environment(settings: Settings, home: Home) -> dict[str, str]:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}",
             "RUNNER": "airflow",
         }
+        | _telemetry(settings)
     )
+
+
+def _telemetry(settings: Settings) -> dict[str, str]:
+    """OpenTelemetry's own variables, for Airflow's metrics."""
+    if settings.otlp_endpoint is None:
+        return {}
+    return {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_endpoint,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_SERVICE_NAME": "airflow",
+    }
 
 
 def _lineage(settings: Settings, home: Home) -> dict[str, object]:

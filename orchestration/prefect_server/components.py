@@ -2,16 +2,17 @@
 
 `server` is Prefect's own: API, page, schedules, automations. `steps` holds what each step needs
 loaded. `flows` serves the deployments and watches the landing place. Writes what
-`daemons.processes` does. Killed: the next start finds what runs.
+`daemons.processes` does, and `var/prometheus/prefect.json`. Killed: the next start finds what runs.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from orchestration import apart
+from orchestration import apart, embedded
 from orchestration.daemons import processes
 from orchestration.errors import AirworthyError
 from orchestration.prefect_server import api, metadata
@@ -32,7 +33,15 @@ def start(settings: Settings) -> Home:
     home = of(settings)
     _have(settings, home, ["steps", "server"])
     _have(settings, home, ["flows"])
+    _announce(settings, home)
     return home
+
+
+def _announce(settings: Settings, home: Home) -> None:
+    """Tell Prometheus where to scrape the server: its port is chosen at the first start."""
+    path = settings.var / "prometheus/prefect.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([{"targets": [f"{embedded.HOST}:{home.port}"]}]), encoding="utf-8")
 
 
 @contextmanager

@@ -59,6 +59,7 @@ def environment(settings: Settings, home: Home) -> dict[str, str]:
         "SERVER_API_HOST": embedded.HOST,
         "SERVER_API_PORT": home.port,
         "SERVER_API_AUTH_STRING": home.login,
+        "SERVER_METRICS_ENABLED": "true",
         "SERVER_DATABASE_CONNECTION_URL": metadata,
         "SERVER_MEMO_STORE_PATH": home.folder / "memo_store.toml",
         "SERVER_DATABASE_MIGRATE_ON_START": "false",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 
-from orchestration import database, settings, warehouse
+from orchestration import console, database, settings, warehouse
 from orchestration.deliveries import Delivery
 from orchestration.errors import DeliveryRejected
 
@@ -19,10 +19,12 @@ def open_warehouse(
     Behind a chunk of a backfill everybody who asks for the lock `run` has a turn.
 
     Args:
-        tells: at the end, however it ends, raise and resolve alerts and tell people; whoever holds
-            the lock `run` does so in any case, after giving it back.
+        tells: at the end, however it ends, raise and resolve alerts, tell people, and write the
+            lineage of what was done; whoever holds the lock `run` does so in any case, after
+            giving it back.
     """
     given = settings.load()
+    console.use(given.log_format)
     with warehouse.ready(given) as connection:
         held = database.turn(connection) if lock == "run" else nullcontext()
         held = held if lock in (None, "run") else database.only_one(connection, str(lock))
@@ -39,6 +41,10 @@ def _told(given: settings.Settings, connection: database.Connection, tells: bool
             from orchestration.alerting.trouble import tell
 
             tell(given, connection)
+        if tells and not connection.closed and not given.openlineage_is_off:
+            from orchestration.lineage.tell import tell as tell_lineage
+
+            tell_lineage(given, connection)
 
 
 def say_rejected(deliveries: Iterable[Delivery]) -> None:

@@ -123,9 +123,10 @@ def _run(*, demo: bool) -> None:
             found = report.collect(connection, findings=True)
             if found:
                 page = report.write(given, found)
-                report.show(found)
+                if console.is_for_people():
+                    report.show(found)
         if outcome.publication is None and not outcome.is_held:
             console.say("run", "nothing new: nothing was changed")
-        if demo:
+        if demo and console.is_for_people():
             report.show_next(page, _NEXT)
         say_rejected(outcome.deliveries)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
+import yaml
 
 from tests.checkout import STEPS, Checkout
 
@@ -40,6 +44,23 @@ def test_what_lands_is_published_as_the_shell_does_it(served: Checkout, tmp_path
     assert served.ask("select distinct runner from ops.runs") == "prefect"
     (run,) = served.runs("warehouse")
     assert served.end(run["id"])["message"] == "Run 1 is published."
+
+
+def test_its_metrics_are_where_prometheus_looks(served: Checkout) -> None:
+    scraped = yaml.safe_load(
+        (served.folder / "observability/prometheus/prometheus.yml").read_text()
+    )
+    (job,) = [job for job in scraped["scrape_configs"] if job["job_name"] == "prefect"]
+    below = served.folder / "observability/prometheus"
+    ((found,),) = [group["files"] for group in job["file_sd_configs"]]
+    ((target,),) = [group["targets"] for group in json.loads((below / found).read_text())]
+    password = (below / job["basic_auth"]["password_file"]).read_text()
+    login = base64.b64encode(f"{job['basic_auth']['username']}:{password}".encode()).decode()
+    asked = Request(
+        f"http://{target}{job['metrics_path']}", headers={"Authorization": f"Basic {login}"}
+    )
+    with urlopen(asked) as answer:
+        assert b"process_cpu_seconds_total" in answer.read()
 
 
 def test_the_steps_are_tasks_in_their_order_and_each_node_is_one(served: Checkout) -> None:

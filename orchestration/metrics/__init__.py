@@ -1,0 +1,1 @@
+"""What Prometheus is told about the pipeline, computed from the ledger at each scrape."""
