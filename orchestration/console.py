@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.tree import Tree
 
 from orchestration.errors import AirworthyError
 
@@ -88,8 +89,8 @@ def _write(level: str, text: str, about: dict[str, object]) -> None:
     out.file.flush()
 
 
-def show(table: Table) -> None:
-    """A table as wide as it is: a narrow terminal wraps lines rather than losing figures."""
+def show(table: Table | Tree) -> None:
+    """A table or tree as wide as it is: a narrow terminal wraps lines, and loses no figures."""
     needed = Measurement.get(out, out.options.update(max_width=500), table).maximum
     wide = Console(highlight=False, width=max(out.width, needed))
     wide.print(table)

@@ -26,4 +26,4 @@ def lineage(mart: str, column: str | None) -> None:
     from orchestration.verbs import open_warehouse
 
     with open_warehouse() as (given, connection):
-        console.out.print(way_back(given, connection, mart, column))
+        console.show(way_back(given, connection, mart, column))
