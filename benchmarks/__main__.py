@@ -23,6 +23,7 @@ from orchestration.settings import Settings
 RESULTS = Path(__file__).parent / "results"
 MEASUREMENTS = (
     "ingest", "large", "peers", "transform", "backfill", "gate", "readers", "airflow", "prefect",
+    "observe",
 )  # fmt: skip
 
 

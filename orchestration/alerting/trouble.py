@@ -1,4 +1,4 @@
-"""What the ledger says is wrong: rejected deliveries, blocked gates, a hold, a missed deadline.
+"""What the ledger says is wrong: rejected deliveries, gates that block or warn, a hold, a deadline.
 
 Reads the ledger, and the contracts where a delivery is rejected; what it finds becomes alerts.
 Killed: the next call finds the same.
@@ -60,6 +60,18 @@ _BLOCKED = """
         order by check_id limit 1
     ) as first on true
 """
+# Of what readers see: the run that was published last, unless that was a rollback.
+_WARNED = """
+    select owner, count(*) as checks, min(decided_at) as since, max(run_id) as run_id,
+        (array_agg(subject || ': ' || check_name || ': ' || coalesce(observed, '')
+            order by check_id))[1] as first
+    from ops.gate_results as results inner join ops.verdicts using (run_id)
+    inner join ops.run_nodes as nodes using (run_id)
+    where
+        nodes.name = subject and not results.passed and severity = 'warning'
+        and run_id = (select run_id from ops.publications order by publication_id desc limit 1)
+    group by owner order by owner
+"""
 _UNMATCHED = "select delivery_id, uri from ops.rejections where source = 'unmatched'"
 # Over when something was published since, or when it was a day ago.
 _DEADLINES = """
@@ -94,6 +106,7 @@ def settle(settings: Settings, connection: database.Connection) -> None:
     found = [
         *_rejections(settings, connection),
         *_blocked(connection),
+        *_warned(connection),
         *_held(connection),
     ]
     alerts.settle(connection, "ledger", found)
@@ -182,6 +195,26 @@ def _blocked(connection: database.Connection) -> list[Alert]:
                 impact=f"Marts stay as published at {until}." if until else "Nothing is published.",
                 runbook="runbooks/gate-blocked-publish.md",
                 look='make psql SQL="select subject, check_name, observed, expected, failing_rows'
+                f' from ops.gate_results where run_id = {row.run_id} and not passed"',
+            )
+        )
+    return found
+
+
+def _warned(connection: database.Connection) -> list[Alert]:
+    found = []
+    for row in _rows(connection, _WARNED, []):
+        checks = f"{row.checks} warnings" if row.checks > 1 else "a warning"
+        found.append(
+            Alert(
+                key=f"warned:{row.owner or _NOBODY}",
+                severity="log",
+                owner=row.owner or _NOBODY,
+                what=f"Run {row.run_id} is published with {checks}, first {row.first}"[:500],
+                since=row.since,
+                impact="Unusual, and within what may be published.",
+                runbook="runbooks/gate-blocked-publish.md",
+                look='make psql SQL="select subject, check_name, observed, expected, note'
                 f' from ops.gate_results where run_id = {row.run_id} and not passed"',
             )
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -178,6 +181,24 @@ def test_a_backfill_begun_in_airflow_is_stopped_and_goes_on_in_prefect(both: Che
     assert both.ask(_CHUNKS) == "published airflow\npublished prefect\npublished prefect"
     assert both.ask("select state from ops.backfills") == "finished"
     assert both.verb("digest") == digest
+
+
+def test_lineage_names_jobs_and_datasets_alike_whoever_ran_them(both: Checkout) -> None:
+    lines = (both.folder / "var/lineage/events.jsonl").read_text().splitlines()
+    told = [event for event in map(json.loads, lines) if event["eventType"] == "COMPLETE"]
+    runners = {e["run"]["runId"]: _tags(e)["runner"] for e in told if e["job"]["name"] == "run"}
+    jobs: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for event in told:
+        parent = event["run"]["facets"].get("parent", {}).get("run", {}).get("runId")
+        if parent in runners:
+            names = sorted(f"{d['namespace']} {d['name']}" for d in event["outputs"])
+            jobs[runners[parent]].add((event["job"]["namespace"], event["job"]["name"], *names))
+    assert set(jobs) == {"shell", "airflow", "prefect"}
+    assert jobs["airflow"] == jobs["prefect"] <= jobs["shell"]
+
+
+def _tags(event: dict[str, Any]) -> dict[str, str]:
+    return {tag["key"]: tag["value"] for tag in event["run"]["facets"]["tags"]["tags"]}
 
 
 def test_airflow_refuses_a_backfill_that_makes_no_sense(both: Checkout) -> None:

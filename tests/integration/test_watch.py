@@ -247,6 +247,15 @@ def test_a_blocked_gate_is_a_ticket_at_once_and_heals_with_the_next_run(
         go(given)
     assert "[resolved] The gate blocks run 1" in capsys.readouterr().out
     assert keys(connection) == []
+    # A check that only warns is met by all of this data.
+    connection.execute(
+        "update ops.gate_results set passed = false where check_id = (select min(check_id)"
+        " from ops.gate_results where run_id = 2 and severity = 'warning')"
+    )
+    with open_warehouse(tells=True):
+        pass
+    assert "[log] Run 2 is published with a warning, first " in capsys.readouterr().out
+    assert keys(connection) == ["warned:flight-analytics"]
 
 
 def test_rejected_deliveries_are_one_ticket_that_heals_with_a_corrected_file(
