@@ -8,7 +8,8 @@ round, those to places without summer time.
 
 from __future__ import annotations
 
-from datetime import timedelta
+import gzip
+from datetime import date, timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -32,6 +33,13 @@ def land(given: Settings, years: int) -> None:
         later = timedelta(_DAYS * year)
         _write(landing, "flights", _shift_clocks(rows["flights"], later))
         _write(landing, "weather", _shift_instants(rows["weather"], later))
+
+
+def correct(landing: Path, day: date) -> None:
+    """Let a corrected file of the day's flights land: without its last one."""
+    path = landing / f"flights/{day:%Y/%m}/flights_{day}.csv.gz"
+    lines = gzip.decompress(path.read_bytes()).splitlines(keepends=True)
+    sample.write(path, b"".join(lines[:-1]))
 
 
 def _read(folder: Path) -> pl.DataFrame:
