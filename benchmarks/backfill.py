@@ -13,9 +13,10 @@ from time import perf_counter
 
 from benchmarks import transform
 from benchmarks.__main__ import interleave, table, write
-from orchestration import auditor, backfill_run, database
+from orchestration import auditor, database
+from orchestration.backfills import run as backfill_run
+from orchestration.backfills.outline import Request
 from orchestration.build import environment
-from orchestration.outline import Request
 from orchestration.settings import PROJECT, Settings, exported
 
 YEAR = (date(2013, 1, 1), date(2013, 12, 31))

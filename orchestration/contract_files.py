@@ -16,9 +16,9 @@ import yaml
 from open_data_contract_standard.model import OpenDataContractStandard, SchemaProperty
 from pydantic import ValidationError
 
-from orchestration import sla
 from orchestration.contracts import TYPES, Column, Contract, Rule, demand
 from orchestration.errors import UsageError
+from orchestration.watching import sla
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,57}")
 _OPTIONS = {"minimum", "maximum", "pattern", "maxLength", "format"}

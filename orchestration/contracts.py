@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestration.sla import Sla
+    from orchestration.watching.sla import Sla
 
 TYPES = {
     "string": "text",

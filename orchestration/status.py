@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from orchestration import console, database, embedded, migrate, narrate_watch
+from orchestration import console, database, embedded, migrate
 from orchestration.alerting.alerts import open_alerts
 from orchestration.replay import Held
 from orchestration.settings import Settings
+from orchestration.watching import narrate as narrate_watch
 
 
 def status(settings: Settings) -> bool:

@@ -121,9 +121,10 @@ def plan_backfill(asked: dict[str, Any]) -> dict[str, Any]:
     Returns:
         Its number, None if it was only looked at; and number and dates of each chunk to do.
     """
-    from orchestration import backfill, backfill_run
-    from orchestration.narrate_backfill import say_start, show_outline
-    from orchestration.outline import Request
+    from orchestration.backfills import backfill
+    from orchestration.backfills import run as backfill_run
+    from orchestration.backfills.narrate import say_start, show_outline
+    from orchestration.backfills.outline import Request
     from orchestration.verbs import open_warehouse
 
     asked = dict(asked)
@@ -153,8 +154,9 @@ def do_chunk(backfill_id: int, number: int) -> None:
         GateBlocked: it does not pass.
         BackfillStopped: the backfill is paused or cancelled, or another chunk was blocked.
     """
-    from orchestration import backfill, backfill_run
-    from orchestration.narrate_backfill import blocked_error
+    from orchestration.backfills import backfill
+    from orchestration.backfills import run as backfill_run
+    from orchestration.backfills.narrate import blocked_error
     from orchestration.verbs import open_warehouse
 
     with open_warehouse(tells=True) as (given, connection):
@@ -168,7 +170,8 @@ def do_chunk(backfill_id: int, number: int) -> None:
 
 def finish_backfill(backfill_id: int) -> None:
     """End a backfill whose chunks are all done; staged: audit and publish them together."""
-    from orchestration import backfill, backfill_run
+    from orchestration.backfills import backfill
+    from orchestration.backfills import run as backfill_run
     from orchestration.verbs import open_warehouse
 
     with open_warehouse(tells=True) as (given, connection):
@@ -183,7 +186,7 @@ def watch() -> None:
         UsageError: a contract or the routes cannot be read; what could be found is an alert.
     """
     from orchestration.verbs import open_warehouse
-    from orchestration.watch import watch
+    from orchestration.watching.watch import watch
 
     with open_warehouse() as (given, connection):
         watch(given, connection)

@@ -126,7 +126,7 @@ def _lateness(settings: Settings, connection: database.Connection) -> Iterator[R
     Raises:
         UsageError: a contract cannot be read.
     """
-    from orchestration import lateness
+    from orchestration.watching import lateness
 
     now = datetime.now(UTC)
     sources = lateness.of_sources(settings, connection, now)

@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg.rows import namedtuple_row
 
-from orchestration import catalogue, contract_files, database, promises, replay
+from orchestration import catalogue, contract_files, database, replay
 from orchestration.catalogue import Entry
 from orchestration.contracts import Contract
 from orchestration.gate import RUNBOOK
@@ -22,6 +22,7 @@ from orchestration.overview.punctuality import Arrival, Calendar, Dues, Publishe
 from orchestration.overview.volumes import Volume
 from orchestration.rollback import Hold, active_hold
 from orchestration.settings import Settings
+from orchestration.watching import promises
 
 # What is shown of each kind, so that the page stays as large after years as it is after a month.
 RUNS, CALENDARS, MODELS, REASONS = 30, 16, 20, 12

@@ -32,9 +32,9 @@ def backfill(
     dry_run: str | None, **asked: Any,
 ) -> None:  # fmt: skip
     """Rebuild, audit and publish a range of dates, chunk by chunk."""
-    from orchestration import backfill_run
-    from orchestration.narrate_backfill import show_outline
-    from orchestration.outline import Request
+    from orchestration.backfills import run as backfill_run
+    from orchestration.backfills.narrate import show_outline
+    from orchestration.backfills.outline import Request
 
     if resume is not None:
         with open_warehouse(tells=True) as (given, connection):
@@ -56,7 +56,7 @@ def backfill(
 @click.option("--reason", default="asked for", help="Why, for the audit log.")
 def backfill_pause(backfill_id: int | None, reason: str) -> None:
     """Stop a backfill before its next chunk."""
-    from orchestration.backfill_control import pause
+    from orchestration.backfills.control import pause
 
     with open_warehouse() as (given, connection):
         found = pause(given, connection, backfill_id, reason)
@@ -69,7 +69,7 @@ def backfill_pause(backfill_id: int | None, reason: str) -> None:
 @click.option("--reason", default="asked for", help="Why, for the audit log.")
 def backfill_cancel(backfill_id: int | None, reason: str) -> None:
     """Stop a backfill before its next chunk, for good; what it published stays."""
-    from orchestration.backfill_control import cancel
+    from orchestration.backfills.control import cancel
 
     with open_warehouse() as (given, connection):
         found = cancel(given, connection, backfill_id, reason)

@@ -18,7 +18,9 @@ from orchestration.verbs import open_warehouse
 )
 def watch(at: datetime | None) -> None:
     """Show what is due, late and missing; raise and resolve alerts, and tell people."""
-    from orchestration import narrate_watch, steps, watch
+    from orchestration import steps
+    from orchestration.watching import narrate as narrate_watch
+    from orchestration.watching import watch
 
     if at is None:
         steps.watch()

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import auditor, backfill_run, database, warehouse
+from orchestration import auditor, database, warehouse
+from orchestration.backfills import run as backfill_run
+from orchestration.backfills.outline import Request
 from orchestration.errors import GateBlocked, PublishingHeld, UsageError
 from orchestration.ingest import ingest
-from orchestration.outline import Request
 from orchestration.plan import due
 from orchestration.replay import withdraw
 from orchestration.rollback import resume, roll_back

@@ -13,14 +13,16 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from orchestration import auditor, backfill_control, chunk, database, warehouse
-from orchestration import backfill as backfills
+from orchestration import auditor, database, warehouse
+from orchestration.backfills import backfill as backfills
+from orchestration.backfills import chunk
+from orchestration.backfills import control as backfill_control
+from orchestration.backfills.chunk_plan import plan_chunk
+from orchestration.backfills.outline import Request
 from orchestration.build import build, parse
-from orchestration.chunk_plan import plan_chunk
 from orchestration.errors import AirworthyError, UsageError
 from orchestration.fingerprints import code_version
 from orchestration.ingest import ingest
-from orchestration.outline import Request
 from orchestration.plan import due
 from tests.integration.test_equivalence import DAYS, Histories, World, world
 from tests.steps import digests

@@ -17,18 +17,20 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestration import backfill_run, database, steps, watch
+from orchestration import database, steps
 from orchestration.alerting import alerts, outbox, trouble
 from orchestration.alerting.alerts import Alert
+from orchestration.backfills import run as backfill_run
+from orchestration.backfills.outline import Request
 from orchestration.dags.parts.alerts import late
 from orchestration.errors import GateBlocked, UsageError
 from orchestration.ingest import ingest
 from orchestration.landing import Landing
-from orchestration.lateness import Look
-from orchestration.outline import Request
 from orchestration.settings import Settings
 from orchestration.status import status
 from orchestration.verbs import open_warehouse
+from orchestration.watching import watch
+from orchestration.watching.lateness import Look
 from tests.flights import land_days, landed, lines_of, write
 from tests.steps import copy_project, go
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from orchestration import contract_files, sla
+from orchestration import contract_files
 from orchestration.contracts import Contract
 from orchestration.overview import punctuality, volumes
 from orchestration.overview.punctuality import (
@@ -21,6 +21,7 @@ from orchestration.overview.punctuality import (
     Calendar,
     Published,
 )
+from orchestration.watching import sla
 from tests.conftest import PROJECT
 
 FIRST = date(2026, 3, 1)

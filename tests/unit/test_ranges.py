@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestration.backfills.ranges import ROWS_PER_CHUNK, Range, gaps, merge, split
 from orchestration.errors import UsageError
-from orchestration.ranges import ROWS_PER_CHUNK, Range, gaps, merge, split
 
 YEAR = Range(date(2013, 1, 1), date(2013, 12, 31))
 DATES = st.dates(date(2012, 1, 1), date(2014, 12, 31))

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from orchestration import sla
-from orchestration.lateness import slots
-from orchestration.sla import Sla
+from orchestration.watching import sla
+from orchestration.watching.lateness import slots
+from orchestration.watching.sla import Sla
 
 NEW_YORK = ZoneInfo("America/New_York")
 DAILY = Sla(1, "day", at=time(6), zone=NEW_YORK)

@@ -13,9 +13,9 @@ from datetime import date, datetime, timedelta
 
 from orchestration import contract_files, database
 from orchestration.contracts import Contract
-from orchestration.promises import Mart, published_marts
 from orchestration.settings import Settings
-from orchestration.sla import Period, Sla
+from orchestration.watching.promises import Mart, published_marts
+from orchestration.watching.sla import Period, Sla
 
 Slices = Collection[tuple[date, int]]
 

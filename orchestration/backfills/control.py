@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestration import database, fingerprints, outline
-from orchestration.backfill import (
+from orchestration import database, fingerprints
+from orchestration.backfills import outline
+from orchestration.backfills.backfill import (
     Backfill,
     recall,
     request_of,

@@ -10,15 +10,18 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from orchestration import auditor, backfill_control, chunk, console, database, narrate_backfill
-from orchestration import backfill as backfills
-from orchestration.backfill import Backfill, Chunk
+from orchestration import auditor, console, database
+from orchestration.backfills import backfill as backfills
+from orchestration.backfills import chunk
+from orchestration.backfills import control as backfill_control
+from orchestration.backfills import narrate as narrate_backfill
+from orchestration.backfills.backfill import Backfill, Chunk
+from orchestration.backfills.chunk import Done
+from orchestration.backfills.outline import Outline, Request, outline
+from orchestration.backfills.ranges import Range
 from orchestration.build import parse
-from orchestration.chunk import Done
 from orchestration.errors import GateBlocked
 from orchestration.gate import RUNBOOK
-from orchestration.outline import Outline, Request, outline
-from orchestration.ranges import Range
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import class_row
 
-from orchestration import changes, database, fingerprints, graph, outline, standing
+from orchestration import changes, database, fingerprints, graph, standing
+from orchestration.backfills import outline
+from orchestration.backfills.outline import Outline, Request
+from orchestration.backfills.ranges import Range
 from orchestration.deliveries import audit
 from orchestration.errors import UsageError
-from orchestration.outline import Outline, Request
-from orchestration.ranges import Range
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:

@@ -12,13 +12,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orchestration import backfill as backfills
-from orchestration import backfill_control, database
+from orchestration import database
 from orchestration.auditor import auditor
-from orchestration.backfill import Backfill, Chunk
+from orchestration.backfills import backfill as backfills
+from orchestration.backfills import control as backfill_control
+from orchestration.backfills.backfill import Backfill, Chunk
+from orchestration.backfills.chunk_plan import plan_chunk, plan_together
 from orchestration.build import build
 from orchestration.checks import Verdict
-from orchestration.chunk_plan import plan_chunk, plan_together
 from orchestration.errors import BackfillStopped, PublishingHeld, UsageError, WarehouseBusy
 from orchestration.gate import RUNBOOK, gate
 from orchestration.history import Difference, of_candidate

@@ -10,12 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from orchestration import database, lateness, narrate_watch
+from orchestration import database
 from orchestration.alerting import alerts, outbox, routes, trouble
 from orchestration.alerting.alerts import Alert
-from orchestration.lateness import Look, MartState, SourceState, Wanted
 from orchestration.settings import Settings
-from orchestration.sla import Period
+from orchestration.watching import lateness
+from orchestration.watching import narrate as narrate_watch
+from orchestration.watching.lateness import Look, MartState, SourceState, Wanted
+from orchestration.watching.sla import Period
 
 _LATE = "runbooks/source-late.md"
 _UNPUBLISHED = "runbooks/publication-late.md"

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from orchestration import console
 from orchestration.alerting.alerts import OpenAlert
-from orchestration.lateness import Look, MartState, SourceState
+from orchestration.watching.lateness import Look, MartState, SourceState
 
 _COLORS = {
     "in time": "green", "complete": "green", "late": "yellow", "missing": "yellow",

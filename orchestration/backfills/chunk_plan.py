@@ -16,11 +16,11 @@ from psycopg import sql
 from psycopg.types.range import DateRange
 
 from orchestration import changes, database, graph, reach, standing
-from orchestration.backfill import Backfill, Chunk
+from orchestration.backfills.backfill import Backfill, Chunk
+from orchestration.backfills.ranges import Range
 from orchestration.fingerprints import Fingerprint
 from orchestration.graph import Dates, Graph, Node
 from orchestration.plan import Reason, fingerprints_of, record, supersede
-from orchestration.ranges import Range
 from orchestration.reach import Changes
 from orchestration.runs import Run, recall
 from orchestration.settings import Settings

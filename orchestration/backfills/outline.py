@@ -12,10 +12,10 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from orchestration import changes, database, fingerprints, graph, standing
+from orchestration.backfills.ranges import Range, gaps, split
 from orchestration.errors import UsageError
 from orchestration.graph import Dates, Graph
 from orchestration.plan import newest_delivery
-from orchestration.ranges import Range, gaps, split
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
