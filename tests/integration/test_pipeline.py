@@ -240,6 +240,8 @@ class TestOneRun:
         said: str,
     ) -> None:
         monkeypatch.setattr(auditor, "COMMAND", (sys.executable, "-c", program))
+        # A process that has loaded the library, as an earlier test may have, copies itself.
+        monkeypatch.delitem(sys.modules, "great_expectations", raising=False)
         quick = replace(empty_warehouse, gate_timeout_seconds=1)
         verdict = gate.gate(quick, connection, built)
         (blocking,) = verdict.blocking
