@@ -17,8 +17,9 @@ from time import perf_counter
 
 import click
 
-from orchestration import embedded, settings, warehouse
+from orchestration import settings
 from orchestration.settings import Settings
+from orchestration.warehouse_server import embedded, warehouse
 
 RESULTS = Path(__file__).parent / "results"
 MEASUREMENTS = (

@@ -15,12 +15,13 @@ from unittest.mock import patch
 import psutil
 
 from benchmarks.__main__ import table, write
-from orchestration import database, warehouse
+from orchestration import database
 from orchestration.airflow_server import api, components, home
-from orchestration.build import environment, manifest_path, parse
+from orchestration.building.build import environment, manifest_path, parse
 from orchestration.daemons import processes
 from orchestration.run import run
 from orchestration.settings import PROJECT, Settings, environment_with
+from orchestration.warehouse_server import warehouse
 from tests.flights import relative_path, whole_year
 
 _ROUNDS = {"stock_local": 1, "stock_watcher": 2, "warehouse": 3}

@@ -13,10 +13,11 @@ from time import perf_counter
 
 from benchmarks import transform
 from benchmarks.__main__ import interleave, table, write
-from orchestration import auditor, database
+from orchestration import database
+from orchestration.auditing import auditor
 from orchestration.backfills import run as backfill_run
 from orchestration.backfills.outline import Request
-from orchestration.build import environment
+from orchestration.building.build import environment
 from orchestration.settings import PROJECT, Settings, exported
 
 YEAR = (date(2013, 1, 1), date(2013, 12, 31))

@@ -12,13 +12,15 @@ from typing import Any
 
 from benchmarks.__main__ import interleave, table, write
 from benchmarks.transform import LOADING
-from orchestration import baseline, database, marts, sample
-from orchestration.auditor import auditor
-from orchestration.build import build, parse
-from orchestration.gate import gate
-from orchestration.ingest import ingest
-from orchestration.plan import due, plan
-from orchestration.publish import publish
+from orchestration import database
+from orchestration.auditing import baseline, marts
+from orchestration.auditing.auditor import auditor
+from orchestration.auditing.gate import gate
+from orchestration.building.build import build, parse
+from orchestration.ingesting import sample
+from orchestration.ingesting.ingest import ingest
+from orchestration.planning.plan import due, plan
+from orchestration.publishing.publish import publish
 from orchestration.runs import Run
 from orchestration.settings import Settings, exported
 

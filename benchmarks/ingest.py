@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.__main__ import interleave, table, write
-from orchestration import database, sample
-from orchestration.ingest import ingest
+from orchestration import database
+from orchestration.ingesting import sample
+from orchestration.ingesting.ingest import ingest
 from orchestration.settings import Settings
 
 

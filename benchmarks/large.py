@@ -24,7 +24,7 @@ import resource, sys
 from dataclasses import replace
 from pathlib import Path
 from orchestration import database, settings
-from orchestration.ingest import ingest
+from orchestration.ingesting.ingest import ingest
 given = replace(settings.load(), project=Path(sys.argv[1]))
 with database.connect(given) as connection:
     (delivery,) = ingest(given, connection)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from benchmarks import years
 from benchmarks.__main__ import interleave, table, write
-from orchestration import sample, settings
+from orchestration import settings
+from orchestration.ingesting import sample
 from orchestration.settings import PROJECT, Settings
 
 _LAST = date(2013, 6, 1)

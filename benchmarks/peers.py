@@ -16,8 +16,9 @@ import sqlalchemy
 from dlt.sources.filesystem import filesystem, read_csv
 
 from benchmarks.__main__ import interleave, table, write
-from orchestration import database, sample
-from orchestration.ingest import ingest
+from orchestration import database
+from orchestration.ingesting import sample
+from orchestration.ingesting.ingest import ingest
 from orchestration.settings import Settings, exported
 from tests.flights import lines_of
 

@@ -14,16 +14,17 @@ import click
 
 from benchmarks import years
 from benchmarks.__main__ import interleave, table, write
-from orchestration import database, warehouse
-from orchestration.auditor import auditor
-from orchestration.build import Built, build, parse
-from orchestration.gate import gate
-from orchestration.graph import read
-from orchestration.ingest import ingest
-from orchestration.plan import due, plan
-from orchestration.publish import publish
-from orchestration.rollback import resume, roll_back
+from orchestration import database
+from orchestration.auditing.auditor import auditor
+from orchestration.auditing.gate import gate
+from orchestration.building.build import Built, build, parse
+from orchestration.ingesting.ingest import ingest
+from orchestration.planning.graph import read
+from orchestration.planning.plan import due, plan
+from orchestration.publishing.publish import publish
+from orchestration.publishing.rollback import resume, roll_back
 from orchestration.settings import Settings
+from orchestration.warehouse_server import warehouse
 
 _LAST = {1: date(2013, 6, 1), 10: date(2022, 6, 1)}
 _ON = {1: "on a year", 10: "on ten years"}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from orchestration import sample
+from orchestration.ingesting import sample
 from orchestration.settings import Settings
 
 _ZONE = "America/New_York"

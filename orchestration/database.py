@@ -16,9 +16,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from orchestration import embedded
 from orchestration.errors import AirworthyError, UsageError, WarehouseBusy
 from orchestration.settings import Settings
+from orchestration.warehouse_server import embedded
 
 Connection = psycopg.Connection[Any]
 P = ParamSpec("P")

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections import Counter
 
 from orchestration import console
-from orchestration.build import Built
-from orchestration.checks import Check, Verdict
-from orchestration.deliveries import Delivery
+from orchestration.auditing.checks import Check, Verdict
+from orchestration.auditing.gate import RUNBOOK
+from orchestration.building.build import Built
 from orchestration.errors import GateBlocked
-from orchestration.gate import RUNBOOK
-from orchestration.plan import Plan
-from orchestration.publish import Publication
-from orchestration.rollback import Hold
+from orchestration.ingesting.deliveries import Delivery
+from orchestration.planning.plan import Plan
+from orchestration.publishing.publish import Publication
+from orchestration.publishing.rollback import Hold
 
 _SHOWN = 5
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orchestration import console, database
-from orchestration.auditor import auditor
-from orchestration.build import build, parse
-from orchestration.deliveries import Delivery
-from orchestration.gate import gate
-from orchestration.ingest import ingest
+from orchestration.auditing.auditor import auditor
+from orchestration.auditing.gate import gate
+from orchestration.building.build import build, parse
+from orchestration.ingesting.deliveries import Delivery
+from orchestration.ingesting.ingest import ingest
 from orchestration.narrate import (
     say_built,
     say_deliveries,
@@ -23,9 +23,9 @@ from orchestration.narrate import (
     say_published,
     say_verdict,
 )
-from orchestration.plan import due, plan
-from orchestration.publish import Publication, publish
-from orchestration.rollback import active_hold
+from orchestration.planning.plan import due, plan
+from orchestration.publishing.publish import Publication, publish
+from orchestration.publishing.rollback import active_hold
 from orchestration.runs import Run
 from orchestration.settings import Settings
 from orchestration.show import show_works

@@ -10,8 +10,8 @@ from typing import Any
 from rich.table import Table
 
 from orchestration import console
-from orchestration.history import Difference
-from orchestration.reach import Work
+from orchestration.planning.reach import Work
+from orchestration.publishing.history import Difference
 
 
 def show_works(works: list[Work]) -> None:

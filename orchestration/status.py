@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from orchestration import console, database, embedded, migrate
+from orchestration import console, database
 from orchestration.alerting.alerts import open_alerts
-from orchestration.replay import Held
+from orchestration.ingesting.replay import Held
+from orchestration.migrations import migrate
 from orchestration.settings import Settings
+from orchestration.warehouse_server import embedded
 from orchestration.watching import narrate as narrate_watch
 
 

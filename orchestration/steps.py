@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import Any
 
 from orchestration import database
-from orchestration.build import STARTED, Listener
+from orchestration.building.build import STARTED, Listener
 from orchestration.errors import UsageError
 
 # They tell their last argument of each node's start and end.
@@ -19,8 +19,8 @@ LISTENING = ("build",)
 
 def find_new() -> list[list[str]]:
     """What waits at the landing place, in groups that one task each takes in; often none."""
+    from orchestration.ingesting.waiting import groups
     from orchestration.verbs import open_warehouse
-    from orchestration.waiting import groups
 
     with open_warehouse() as (given, connection):
         return groups(given, connection)
@@ -61,7 +61,7 @@ def selected(run_id: int) -> list[str]:
 
 def build(run_id: int, listener: Listener, only: Collection[str] | None = None) -> tuple[str, ...]:
     """Build and test the run's candidate, or `only` some nodes; what failed or was skipped."""
-    from orchestration.build import build
+    from orchestration.building.build import build
     from orchestration.narrate import say_built
     from orchestration.runs import recall
     from orchestration.verbs import open_warehouse
@@ -84,7 +84,7 @@ def gate(run_id: int | None) -> None:
     """
     if run_id is None:
         raise UsageError("No run was planned.", todo="The log of task `plan` says why.")
-    from orchestration.gate import gate
+    from orchestration.auditing.gate import gate
     from orchestration.narrate import say_verdict
     from orchestration.runs import recall
     from orchestration.verbs import open_warehouse
@@ -97,9 +97,9 @@ def gate(run_id: int | None) -> None:
 
 def publish(run_id: int) -> list[str]:
     """Publish the audited candidate; the marts that it consists of, none if it was done before."""
-    from orchestration.gate import recall as recall_verdict
+    from orchestration.auditing.gate import recall as recall_verdict
     from orchestration.narrate import say_published
-    from orchestration.publish import publish
+    from orchestration.publishing.publish import publish
     from orchestration.runs import recall
     from orchestration.verbs import open_warehouse
 
@@ -215,7 +215,7 @@ def abandon(run_id: int) -> None:
 
 def account(run_id: int) -> str:
     """What the run did and why, as Markdown; the pages in `var/reports` are written anew."""
-    from orchestration.account import account
+    from orchestration.publishing.account import account
     from orchestration.verbs import open_warehouse
 
     with open_warehouse() as (given, connection):

@@ -19,8 +19,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from orchestration import database, embedded, settings, warehouse
+from orchestration import database, settings
 from orchestration.settings import Settings
+from orchestration.warehouse_server import embedded, warehouse
 from tests.flights import land_days
 from tests.needs import NEEDS, POSTGRESQL
 

@@ -10,7 +10,8 @@ from datetime import date, timedelta
 from functools import cache
 from pathlib import Path
 
-from orchestration import sample, settings
+from orchestration import settings
+from orchestration.ingesting import sample
 from orchestration.settings import Settings
 
 HEADER = (

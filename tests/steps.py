@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from orchestration import database, digest, warehouse
+from orchestration import database
+from orchestration.publishing import digest
 from orchestration.run import Outcome, run
 from orchestration.settings import PROJECT, Settings
+from orchestration.warehouse_server import warehouse
 
 
 def go(given: Settings) -> Outcome:

@@ -9,8 +9,8 @@ from datetime import date
 import pytest
 
 from orchestration import database
-from orchestration.build import environment
-from orchestration.ingest import ingest
+from orchestration.building.build import environment
+from orchestration.ingesting.ingest import ingest
 from orchestration.settings import Settings, environment_with
 from tests.conftest import PROJECT
 from tests.flights import land_days

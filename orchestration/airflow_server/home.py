@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from orchestration import embedded
 from orchestration.daemons.place import Place, write_secret
 from orchestration.settings import PROJECT, Settings, environment_with
+from orchestration.warehouse_server import embedded
 
 USER = "admin"
 DATABASE = "airflow"

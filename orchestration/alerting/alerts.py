@@ -15,8 +15,8 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from orchestration import database
-from orchestration.deliveries import audit
 from orchestration.errors import UsageError
+from orchestration.ingesting.deliveries import audit
 from orchestration.settings import Settings
 
 SEVERITIES = ("page", "ticket", "log")

@@ -14,8 +14,8 @@ import yaml
 
 from orchestration import settings
 from orchestration.alerting.alerts import SEVERITIES
-from orchestration.contracts import demand
 from orchestration.errors import UsageError
+from orchestration.ingesting.contracts import demand
 from orchestration.settings import Settings
 
 STDOUT = "stdout"

@@ -14,9 +14,9 @@ from psycopg.rows import namedtuple_row
 from orchestration import console, database
 from orchestration.alerting import alerts, outbox
 from orchestration.alerting.alerts import Alert
-from orchestration.contracts import Contract
 from orchestration.errors import UsageError
-from orchestration.landing import Landing
+from orchestration.ingesting.contracts import Contract
+from orchestration.ingesting.landing import Landing
 from orchestration.settings import Settings
 
 _REJECTED = """
@@ -156,7 +156,7 @@ def _rejections(settings: Settings, connection: database.Connection) -> list[Ale
 
 def _contracts(settings: Settings) -> dict[str, list[Contract]]:
     # Imported here: most steps end without a rejected delivery.
-    from orchestration import contract_files
+    from orchestration.ingesting import contract_files
 
     try:
         return contract_files.load_all(settings.project / "contracts")

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.rows import class_row
 
-from orchestration import changes, database, fingerprints, graph, standing
+from orchestration import database
 from orchestration.backfills import outline
 from orchestration.backfills.outline import Outline, Request
 from orchestration.backfills.ranges import Range
-from orchestration.deliveries import audit
 from orchestration.errors import UsageError
+from orchestration.ingesting.deliveries import audit
+from orchestration.planning import changes, fingerprints, graph, standing
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:

@@ -13,18 +13,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestration import database
-from orchestration.auditor import auditor
+from orchestration.auditing.auditor import auditor
+from orchestration.auditing.checks import Verdict
+from orchestration.auditing.gate import RUNBOOK, gate
 from orchestration.backfills import backfill as backfills
 from orchestration.backfills import control as backfill_control
 from orchestration.backfills.backfill import Backfill, Chunk
 from orchestration.backfills.chunk_plan import plan_chunk, plan_together
-from orchestration.build import build
-from orchestration.checks import Verdict
+from orchestration.building.build import build
 from orchestration.errors import BackfillStopped, PublishingHeld, UsageError, WarehouseBusy
-from orchestration.gate import RUNBOOK, gate
-from orchestration.history import Difference, of_candidate
-from orchestration.publish import Publication, publish
-from orchestration.rollback import active_hold
+from orchestration.publishing.history import Difference, of_candidate
+from orchestration.publishing.publish import Publication, publish
+from orchestration.publishing.rollback import active_hold
 from orchestration.runs import Run
 from orchestration.settings import Settings
 

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 from psycopg.types.range import DateRange
 
-from orchestration import changes, database, graph, reach, standing
+from orchestration import database
 from orchestration.backfills.backfill import Backfill, Chunk
 from orchestration.backfills.ranges import Range
-from orchestration.fingerprints import Fingerprint
-from orchestration.graph import Dates, Graph, Node
-from orchestration.plan import Reason, fingerprints_of, record, supersede
-from orchestration.reach import Changes
+from orchestration.planning import changes, graph, reach, standing
+from orchestration.planning.fingerprints import Fingerprint
+from orchestration.planning.graph import Dates, Graph, Node
+from orchestration.planning.plan import Reason, fingerprints_of, record, supersede
+from orchestration.planning.reach import Changes
+from orchestration.planning.standing import Standing
 from orchestration.runs import Run, recall
 from orchestration.settings import Settings
-from orchestration.standing import Standing
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest

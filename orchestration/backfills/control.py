@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestration import database, fingerprints
+from orchestration import database
 from orchestration.backfills import outline
 from orchestration.backfills.backfill import (
     Backfill,
@@ -17,8 +17,9 @@ from orchestration.backfills.backfill import (
     require_known_code,
     unfinished,
 )
-from orchestration.deliveries import audit
 from orchestration.errors import BackfillStopped, UsageError
+from orchestration.ingesting.deliveries import audit
+from orchestration.planning import fingerprints
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:

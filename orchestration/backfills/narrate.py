@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from orchestration import console
+from orchestration.auditing.checks import Verdict
+from orchestration.auditing.gate import RUNBOOK
 from orchestration.backfills.backfill import Backfill, Chunk
 from orchestration.backfills.chunk import Done
 from orchestration.backfills.outline import Outline
-from orchestration.checks import Verdict
 from orchestration.errors import GateBlocked
-from orchestration.gate import RUNBOOK
-from orchestration.history import Difference
 from orchestration.narrate import describe, say_published
+from orchestration.publishing.history import Difference
 from orchestration.show import show_difference
 
 _SHOWN = 5

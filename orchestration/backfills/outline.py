@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from orchestration import changes, database, fingerprints, graph, standing
+from orchestration import database
 from orchestration.backfills.ranges import Range, gaps, split
 from orchestration.errors import UsageError
-from orchestration.graph import Dates, Graph
-from orchestration.plan import newest_delivery
+from orchestration.planning import changes, fingerprints, graph, standing
+from orchestration.planning.graph import Dates, Graph
+from orchestration.planning.plan import newest_delivery
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from orchestration.errors import UsageError
-from orchestration.graph import Dates
+from orchestration.planning.graph import Dates
 
 # A chunk costs some seconds besides its rows; of this many rows they are a small part.
 ROWS_PER_CHUNK = 1_000_000

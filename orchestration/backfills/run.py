@@ -10,7 +10,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from orchestration import auditor, console, database
+from orchestration import console, database
+from orchestration.auditing import auditor
+from orchestration.auditing.gate import RUNBOOK
 from orchestration.backfills import backfill as backfills
 from orchestration.backfills import chunk
 from orchestration.backfills import control as backfill_control
@@ -19,9 +21,8 @@ from orchestration.backfills.backfill import Backfill, Chunk
 from orchestration.backfills.chunk import Done
 from orchestration.backfills.outline import Outline, Request, outline
 from orchestration.backfills.ranges import Range
-from orchestration.build import parse
+from orchestration.building.build import parse
 from orchestration.errors import GateBlocked
-from orchestration.gate import RUNBOOK
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:

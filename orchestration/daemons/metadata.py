@@ -10,9 +10,9 @@ import secrets
 import psycopg
 from psycopg import sql
 
-from orchestration import embedded
 from orchestration.daemons.place import Place, write_secret
 from orchestration.settings import Settings
+from orchestration.warehouse_server import embedded
 
 
 def create(settings: Settings, place: Place, name: str) -> bool:

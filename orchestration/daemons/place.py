@@ -13,7 +13,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration import embedded
+from orchestration.warehouse_server import embedded
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,12 @@ from psycopg.rows import namedtuple_row
 from rich.text import Text
 from rich.tree import Tree
 
-from orchestration import build, console, database, fingerprints
+from orchestration import console, database
+from orchestration.building import build
 from orchestration.errors import AirworthyError, UsageError
 from orchestration.lineage import columns
 from orchestration.lineage.project import Node, Project, recall
+from orchestration.planning import fingerprints
 from orchestration.settings import Settings
 
 _QUERIES = Path(__file__).parent / "queries"

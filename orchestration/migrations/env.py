@@ -1,4 +1,4 @@
-"""How Alembic reaches the warehouse: over the connection that `orchestration.migrate` hands it."""
+"""How Alembic reaches the warehouse: over the connection that `migrate` hands it."""
 
 from alembic import context
 

@@ -13,14 +13,16 @@ from typing import Any
 
 from psycopg.rows import namedtuple_row
 
-from orchestration import catalogue, contract_files, database, replay
-from orchestration.catalogue import Entry
-from orchestration.contracts import Contract
-from orchestration.gate import RUNBOOK
+from orchestration import database
+from orchestration.auditing.gate import RUNBOOK
+from orchestration.ingesting import contract_files, replay
+from orchestration.ingesting.contracts import Contract
 from orchestration.overview import punctuality, volumes
 from orchestration.overview.punctuality import Arrival, Calendar, Dues, Published
 from orchestration.overview.volumes import Volume
-from orchestration.rollback import Hold, active_hold
+from orchestration.publishing import catalogue
+from orchestration.publishing.catalogue import Entry
+from orchestration.publishing.rollback import Hold, active_hold
 from orchestration.settings import Settings
 from orchestration.watching import promises
 

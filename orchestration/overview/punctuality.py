@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from orchestration.contracts import Contract
+from orchestration.ingesting.contracts import Contract
 
 IN_TIME, LATE, HELD, MISSING, WAITING = "in time", "late", "held back", "missing", "not due yet"
 MONTHS = 12

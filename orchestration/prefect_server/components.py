@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from orchestration import apart, embedded
+from orchestration import apart
 from orchestration.daemons import processes
 from orchestration.errors import AirworthyError
 from orchestration.prefect_server import api, metadata
 from orchestration.prefect_server.home import Home, environment, of
 from orchestration.settings import Settings
+from orchestration.warehouse_server import embedded
 
 _NAMES = ("steps", "server", "flows")
 # A small machine whose cores are busy needs minutes to load it for the first time.

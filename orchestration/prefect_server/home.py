@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 from urllib.parse import quote
 
-from orchestration import embedded
 from orchestration.daemons.place import Place
 from orchestration.settings import PROJECT, Settings, environment_with
+from orchestration.warehouse_server import embedded
 
 DATABASE = "prefect"
 USER = "admin"

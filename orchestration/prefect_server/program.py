@@ -21,9 +21,9 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import ORMExecuteState, Session
 
-from orchestration import embedded
 from orchestration.prefect_server import home
 from orchestration.settings import load
+from orchestration.warehouse_server import embedded
 
 _NEEDS_EXTENSION = ("pg_trgm", "gin_trgm_ops", "INDEX CONCURRENTLY trgm_ix_")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 
-from orchestration import console, database, settings, warehouse
-from orchestration.deliveries import Delivery
+from orchestration import console, database, settings
 from orchestration.errors import DeliveryRejected
+from orchestration.ingesting.deliveries import Delivery
+from orchestration.warehouse_server import warehouse
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from orchestration.verbs import open_warehouse, say_rejected
 @click.option("--source", help="Only this source.")
 def quarantine(source: str | None) -> None:
     """List rejected deliveries, and quarantined rows by reason, with samples."""
-    from orchestration.replay import quarantine
+    from orchestration.ingesting.replay import quarantine
     from orchestration.status import show_held
 
     with open_warehouse() as (_, connection):
@@ -27,8 +27,8 @@ def quarantine(source: str | None) -> None:
 @click.option("--reason", default="mended", show_default=True, help="Why, for the audit log.")
 def replay(delivery_id: int | None, source: str | None, reason: str) -> None:
     """Load deliveries again, after a contract or a file was mended."""
+    from orchestration.ingesting.replay import replay
     from orchestration.narrate import say_deliveries
-    from orchestration.replay import replay
 
     if (delivery_id is None) == (source is None):
         raise click.UsageError("Name either a delivery or a source.")
@@ -43,7 +43,7 @@ def replay(delivery_id: int | None, source: str | None, reason: str) -> None:
 @click.option("--reason", required=True, help="Why, for the audit log.")
 def withdraw(delivery_id: int, reason: str) -> None:
     """Take a delivery out: its slice falls back to the one before."""
-    from orchestration.replay import withdraw
+    from orchestration.ingesting.replay import withdraw
 
     with open_warehouse(tells=True) as (given, connection):
         withdraw(given, connection, delivery_id, reason)
@@ -54,7 +54,7 @@ def withdraw(delivery_id: int, reason: str) -> None:
 @click.option("--against", help="A git revision to compare versions with.")
 def contracts(against: str | None) -> None:
     """Check all contracts: what is wrong, with line; and what a new version breaks."""
-    from orchestration.contract_checks import check
+    from orchestration.ingesting.contract_checks import check
 
     given = settings.load()
     problems = check(given.project, against)

@@ -10,9 +10,9 @@ from orchestration import console, settings
 @click.command()
 def airflow() -> None:
     """Start Airflow's processes and print where it is."""
-    from orchestration import warehouse
     from orchestration.airflow_server import components
-    from orchestration.build import parse
+    from orchestration.building.build import parse
+    from orchestration.warehouse_server import warehouse
 
     given = settings.load()
     warehouse.up(given)
@@ -34,8 +34,8 @@ def airflow_down() -> None:
 @click.command()
 def prefect() -> None:
     """Start Prefect's server, serve the deployments, and print where it is."""
-    from orchestration import warehouse
     from orchestration.prefect_server import components
+    from orchestration.warehouse_server import warehouse
 
     given = settings.load()
     warehouse.up(given)
@@ -49,8 +49,8 @@ def prefect_run() -> None:
     import subprocess
     import sys
 
-    from orchestration import warehouse
     from orchestration.prefect_server import components
+    from orchestration.warehouse_server import warehouse
 
     given = settings.load()
     warehouse.up(given)

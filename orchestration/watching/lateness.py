@@ -11,8 +11,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from orchestration import contract_files, database
-from orchestration.contracts import Contract
+from orchestration import database
+from orchestration.ingesting import contract_files
+from orchestration.ingesting.contracts import Contract
 from orchestration.settings import Settings
 from orchestration.watching.promises import Mart, published_marts
 from orchestration.watching.sla import Period, Sla

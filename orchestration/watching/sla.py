@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from orchestration.contracts import demand
+from orchestration.ingesting.contracts import demand
 
 # Properties of the standard that mean something here; others are for people.
 _READ = ("frequency", "timeOfAvailability", "latency", "generalAvailability", "endOfLife")

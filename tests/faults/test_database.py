@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestration import embedded, server_user
+from orchestration.warehouse_server import embedded, server_user
 from tests.faults.world import MIDDLE, STEPS, World
 
 

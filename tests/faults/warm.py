@@ -19,8 +19,8 @@ import tempfile
 from pathlib import Path
 
 _OF_COMMANDS = (
-    "dbt.adapters.postgres", "dbt.cli.main", "dbt.task.build", "polars", "orchestration.auditor",
-    "orchestration.cli", "orchestration.gate", "orchestration.run",
+    "dbt.adapters.postgres", "dbt.cli.main", "dbt.task.build", "polars", "orchestration.cli",
+    "orchestration.auditing.auditor", "orchestration.auditing.gate", "orchestration.run",
 )  # fmt: skip
 _OF_AUDITORS = (
     "great_expectations", "great_expectations.datasource.fluent", "psycopg2",
@@ -52,7 +52,7 @@ def main() -> None:
 def _serve_commands(auditor: tuple[str, ...]) -> None:
     for name in _OF_COMMANDS:
         importlib.import_module(name)
-    vars(sys.modules["orchestration.auditor"])["COMMAND"] = auditor
+    vars(sys.modules["orchestration.auditing.auditor"])["COMMAND"] = auditor
     for line in sys.stdin:
         asked = json.loads(line)
         if "reap" in asked:
@@ -88,7 +88,7 @@ def _become(arguments: list[str], variables: dict[str, str], output: str) -> int
 def _serve_auditors(server: socket.socket) -> int:
     for name in _OF_AUDITORS:
         importlib.import_module(name)
-    from orchestration import expectations
+    from orchestration.auditing import expectations
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended
     while True:

@@ -18,9 +18,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestration import database, digest, embedded, settings, warehouse
-from orchestration.plan import due
+from orchestration import database, settings
+from orchestration.planning.plan import due
+from orchestration.publishing import digest
 from orchestration.settings import Settings
+from orchestration.warehouse_server import embedded, warehouse
 from tests.conftest import PROJECT
 from tests.faults.processes import Forks, Process
 from tests.flights import landed, lines_of, relative_path, whole_year, write

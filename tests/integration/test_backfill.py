@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import auditor, database, warehouse
+from orchestration import database
+from orchestration.auditing import auditor
 from orchestration.backfills import run as backfill_run
 from orchestration.backfills.outline import Request
 from orchestration.errors import GateBlocked, PublishingHeld, UsageError
-from orchestration.ingest import ingest
-from orchestration.plan import due
-from orchestration.replay import withdraw
-from orchestration.rollback import resume, roll_back
+from orchestration.ingesting.ingest import ingest
+from orchestration.ingesting.replay import withdraw
+from orchestration.planning.plan import due
+from orchestration.publishing.rollback import resume, roll_back
 from orchestration.settings import Settings
+from orchestration.warehouse_server import warehouse
 from tests.conftest import PROJECT, NewWarehouse
 from tests.flights import HEADER, land_days, landed, lines_of, row, write
 from tests.steps import copy_project, digests, go, query

@@ -13,17 +13,19 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from orchestration import auditor, database, warehouse
+from orchestration import database
+from orchestration.auditing import auditor
 from orchestration.backfills import backfill as backfills
 from orchestration.backfills import chunk
 from orchestration.backfills import control as backfill_control
 from orchestration.backfills.chunk_plan import plan_chunk
 from orchestration.backfills.outline import Request
-from orchestration.build import build, parse
+from orchestration.building.build import build, parse
 from orchestration.errors import AirworthyError, UsageError
-from orchestration.fingerprints import code_version
-from orchestration.ingest import ingest
-from orchestration.plan import due
+from orchestration.ingesting.ingest import ingest
+from orchestration.planning.fingerprints import code_version
+from orchestration.planning.plan import due
+from orchestration.warehouse_server import warehouse
 from tests.integration.test_equivalence import DAYS, Histories, World, world
 from tests.steps import digests
 

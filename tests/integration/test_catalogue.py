@@ -7,8 +7,9 @@ from datetime import date
 import psycopg
 import pytest
 
-from orchestration import catalogue, database
-from orchestration.rollback import roll_back
+from orchestration import database
+from orchestration.publishing import catalogue
+from orchestration.publishing.rollback import roll_back
 from orchestration.settings import Settings
 from tests.flights import land_days
 from tests.steps import go, query

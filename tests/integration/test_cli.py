@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import embedded, settings, warehouse
+from orchestration import settings
 from orchestration.settings import Settings
+from orchestration.warehouse_server import embedded, warehouse
 from tests.conftest import PROJECT
 from tests.flights import HEADER, land_days, landed, row, write
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestration.airflow_server import home
-from orchestration.build import manifest_path, parse
+from orchestration.building.build import manifest_path, parse
 from orchestration.settings import PROJECT, Settings
 
 _RENDER = """

@@ -16,9 +16,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from orchestration import database, embedded, settings, warehouse
+from orchestration import database, settings
 from orchestration.errors import UsageError
 from orchestration.settings import Settings
+from orchestration.warehouse_server import embedded, warehouse
 from tests.conftest import PROJECT
 
 

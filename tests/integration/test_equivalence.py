@@ -20,12 +20,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from orchestration import database, warehouse
-from orchestration.build import build, parse
-from orchestration.ingest import ingest
-from orchestration.plan import due, plan
-from orchestration.replay import withdraw
+from orchestration import database
+from orchestration.building.build import build, parse
+from orchestration.ingesting.ingest import ingest
+from orchestration.ingesting.replay import withdraw
+from orchestration.planning.plan import due, plan
 from orchestration.settings import Settings
+from orchestration.warehouse_server import warehouse
 from tests.conftest import PROJECT
 from tests.flights import lines_of, relative_path, whole_year, write
 from tests.steps import copy_project, digests, go

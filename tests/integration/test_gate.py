@@ -6,11 +6,12 @@ from datetime import date, timedelta
 
 import pytest
 
-from orchestration import database, plan
-from orchestration.build import build, parse
+from orchestration import database
+from orchestration.auditing.gate import gate
+from orchestration.building.build import build, parse
 from orchestration.errors import GateBlocked
-from orchestration.gate import gate
-from orchestration.ingest import ingest
+from orchestration.ingesting.ingest import ingest
+from orchestration.planning import plan
 from orchestration.settings import Settings
 from tests.flights import land_days, landed, lines_of, write
 from tests.steps import go, query

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestration import database
-from orchestration.deliveries import Delivery
 from orchestration.errors import UsageError
-from orchestration.ingest import ingest
+from orchestration.ingesting.deliveries import Delivery
+from orchestration.ingesting.ingest import ingest
 from orchestration.settings import Settings
 from tests.flights import HEADER, landed, relative_path, row, write
 

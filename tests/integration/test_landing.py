@@ -19,9 +19,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from orchestration import database
-from orchestration.ingest import ingest
-from orchestration.landing import File, Landing
-from orchestration.replay import withdraw
+from orchestration.ingesting.ingest import ingest
+from orchestration.ingesting.landing import File, Landing
+from orchestration.ingesting.replay import withdraw
 from orchestration.settings import Settings, environment_with
 from tests.conftest import PROJECT
 from tests.flights import HEADER, land_days, landed, relative_path, row, write
@@ -76,7 +76,7 @@ def test_a_file_that_vanishes_between_listing_and_opening_is_no_error(
 def test_a_file_that_changes_while_it_is_read_is_not_loaded_half(
     empty_warehouse: Settings, connection: database.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestration import receive
+    from orchestration.ingesting import receive
 
     monkeypatch.setattr(receive, "SMALL_BYTES", 0)
     path = landed(empty_warehouse, "flights", DAY)

@@ -18,15 +18,16 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from orchestration import database, plan
+from orchestration import database
 from orchestration.airflow_server import home as airflow
-from orchestration.build import build, parse
+from orchestration.auditing.gate import gate
+from orchestration.building.build import build, parse
 from orchestration.errors import AirworthyError
-from orchestration.gate import gate
-from orchestration.ingest import ingest
+from orchestration.ingesting.ingest import ingest
 from orchestration.metrics.collector import LedgerCollector
 from orchestration.metrics.families import GROUPS, every
 from orchestration.metrics.server import served
+from orchestration.planning import plan
 from orchestration.settings import PROJECT, Settings
 from tests.flights import land_days, landed, write
 from tests.needs import PROMETHEUS

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import database, pages, warehouse
-from orchestration.account import account
+from orchestration import database, pages
 from orchestration.overview import page
+from orchestration.publishing.account import account
 from orchestration.run import run
 from orchestration.settings import Settings
+from orchestration.warehouse_server import warehouse
 from tests.browser import look
 from tests.conftest import PROJECT
 from tests.flights import HEADER, land_days, landed, row, write

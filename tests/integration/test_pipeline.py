@@ -12,14 +12,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from orchestration import auditor, database, gate, plan, publish, runs, warehouse
-from orchestration.build import build, parse
+from orchestration import database, runs
+from orchestration.auditing import auditor, gate
+from orchestration.building.build import build, parse
 from orchestration.errors import AirworthyError, GateBlocked, StaleRun, WarehouseBusy
-from orchestration.ingest import ingest
-from orchestration.replay import withdraw
+from orchestration.ingesting.ingest import ingest
+from orchestration.ingesting.replay import withdraw
+from orchestration.planning import plan
+from orchestration.publishing import publish
 from orchestration.run import Outcome
 from orchestration.runs import Run
 from orchestration.settings import Settings, environment_with
+from orchestration.warehouse_server import warehouse
 from tests.conftest import PROJECT, NewWarehouse
 from tests.flights import HEADER, land_days, landed, lines_of, row, write
 from tests.steps import copy_project, digests, go, query

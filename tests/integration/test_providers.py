@@ -14,11 +14,12 @@ import polars as pl
 import pytest
 import zstandard
 
-from orchestration import changes, database, standing
-from orchestration.deliveries import Delivery
+from orchestration import database
 from orchestration.errors import DeliveryRejected, UsageError
-from orchestration.ingest import ingest
-from orchestration.replay import quarantine, replay
+from orchestration.ingesting.deliveries import Delivery
+from orchestration.ingesting.ingest import ingest
+from orchestration.ingesting.replay import quarantine, replay
+from orchestration.planning import changes, standing
 from orchestration.settings import Settings
 from orchestration.verbs import say_rejected
 from tests.flights import write

@@ -4,9 +4,10 @@ from datetime import date
 
 import pytest
 
-from orchestration import report, warehouse
+from orchestration.publishing import report
 from orchestration.run import run
 from orchestration.settings import Settings
+from orchestration.warehouse_server import warehouse
 from tests.browser import look
 from tests.flights import HEADER, land_days, landed, row, write
 

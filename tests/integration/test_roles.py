@@ -7,9 +7,10 @@ from datetime import date
 import psycopg
 import pytest
 
-from orchestration import database, warehouse
+from orchestration import database
 from orchestration.run import run
 from orchestration.settings import Settings
+from orchestration.warehouse_server import warehouse
 from tests.flights import land_days
 
 _PUBLISH = "select ops.publish(1, gen_random_uuid())"

@@ -8,12 +8,13 @@ from datetime import date
 
 import pytest
 
-from orchestration import database, digest, history, retention
+from orchestration import database
+from orchestration.auditing.gate import recall
 from orchestration.errors import PublishingHeld, UsageError
-from orchestration.gate import recall
-from orchestration.publish import publish
-from orchestration.replay import withdraw
-from orchestration.rollback import active_hold, resume, roll_back
+from orchestration.ingesting.replay import withdraw
+from orchestration.publishing import digest, history, retention
+from orchestration.publishing.publish import publish
+from orchestration.publishing.rollback import active_hold, resume, roll_back
 from orchestration.runs import current
 from orchestration.settings import Settings
 from tests.flights import land_days, landed, lines_of, write

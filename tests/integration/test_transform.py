@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import database, warehouse
-from orchestration.build import environment, parse
-from orchestration.document import document
+from orchestration import database
+from orchestration.building.build import environment, parse
+from orchestration.building.document import document
+from orchestration.building.state import write as write_state
 from orchestration.errors import GateBlocked
-from orchestration.plan import due, plan
+from orchestration.planning.plan import due, plan
 from orchestration.settings import Settings, environment_with
 from orchestration.show import show_works
-from orchestration.state import write as write_state
+from orchestration.warehouse_server import warehouse
 from tests.flights import HEADER, land_days, landed, lines_of, row, write
 from tests.steps import copy_project, go, query
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import database, retention
+from orchestration import database
 from orchestration.errors import AirworthyError, UsageError
+from orchestration.publishing import retention
 from orchestration.settings import Settings
 from tests.flights import land_days
 from tests.steps import copy_project, go, query

@@ -24,8 +24,8 @@ from orchestration.backfills import run as backfill_run
 from orchestration.backfills.outline import Request
 from orchestration.dags.parts.alerts import late
 from orchestration.errors import GateBlocked, UsageError
-from orchestration.ingest import ingest
-from orchestration.landing import Landing
+from orchestration.ingesting.ingest import ingest
+from orchestration.ingesting.landing import Landing
 from orchestration.settings import Settings
 from orchestration.status import status
 from orchestration.verbs import open_warehouse

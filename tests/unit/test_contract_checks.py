@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import contract_checks, contract_files
-from orchestration.contract_checks import check, differences, required_level
+from orchestration.ingesting import contract_checks, contract_files
+from orchestration.ingesting.contract_checks import check, differences, required_level
 from tests.conftest import PROJECT
 
 GATE = "  - name: gate\n        logicalType: string\n    "

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
-from orchestration import contract_files
 from orchestration.errors import UsageError
+from orchestration.ingesting import contract_files
 from tests.conftest import PROJECT
 
 ALL = sorted((PROJECT / "contracts").glob("*.yml"))

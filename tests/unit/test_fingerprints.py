@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestration.fingerprints import Fingerprint, normalised
+from orchestration.planning.fingerprints import Fingerprint, normalised
 
 MODEL = """
 with flights as (  -- who flies

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration import framing
-from orchestration.framing import Layout, UnreadableFile, read_header, read_records
+from orchestration.ingesting import framing
+from orchestration.ingesting.framing import Layout, UnreadableFile, read_header, read_records
 
 # What a provider writes: any text, quoted where it must be.
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\r"), max_size=8)

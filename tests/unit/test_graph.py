@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from orchestration import graph
 from orchestration.errors import UsageError
+from orchestration.planning import graph
 
 
 def read(**meta: Any) -> graph.Graph:

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from orchestration import contract_files
-from orchestration.contracts import Contract
+from orchestration.ingesting import contract_files
+from orchestration.ingesting.contracts import Contract
 from orchestration.overview import punctuality, volumes
 from orchestration.overview.punctuality import (
     HELD,

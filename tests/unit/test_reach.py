@@ -4,8 +4,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from orchestration.graph import Graph, Node, Partitioning
-from orchestration.reach import Changes, Work, decide
+from orchestration.planning.graph import Graph, Node, Partitioning
+from orchestration.planning.reach import Changes, Work, decide
 
 DAY = date(2013, 12, 30)
 LONG_AGO = date(2013, 1, 1)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from orchestration import sample, settings
+from orchestration import settings
+from orchestration.ingesting import sample
 from tests.flights import lines_of, whole_year
 
 

@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from orchestration import settings
-from orchestration.waiting import Listing, look
+from orchestration.ingesting.waiting import Listing, look
 
 
 class LandingTrigger(BaseEventTrigger):

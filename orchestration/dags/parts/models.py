@@ -28,7 +28,7 @@ from cosmos.operators.local import DbtTestLocalOperator
 from cosmos.operators.watcher import DbtConsumerWatcherSensor
 
 from orchestration import settings
-from orchestration.build import manifest_path
+from orchestration.building.build import manifest_path
 from orchestration.dags.parts.producer import BuildProducer, NodeBuilder
 from orchestration.dags.parts.progress import NodeTrigger
 

@@ -15,7 +15,7 @@ from cosmos.operators.local import DbtRunLocalOperator
 from cosmos.operators.watcher import DbtProducerWatcherOperator
 
 from orchestration import steps
-from orchestration.build import STARTED
+from orchestration.building.build import STARTED
 from orchestration.dags.parts.progress import KEY
 
 _TELL_SECONDS = 0.4

@@ -21,7 +21,7 @@ from prefect.tasks import MaterializingTask
 from prefect.types.names import RESTRICTED_ASSET_CHARACTERS
 
 from orchestration import errors, settings
-from orchestration.build import GOOD, STARTED, manifest_path
+from orchestration.building.build import GOOD, STARTED, manifest_path
 from orchestration.flows.parts.task import ONCE
 
 _HOLDS_ROWS = ("model", "seed", "snapshot")

@@ -13,8 +13,9 @@ import anyio
 from prefect.events import emit_event
 from prefect.logging import get_logger
 
-from orchestration import settings, waiting
+from orchestration import settings
 from orchestration.flows.parts import names
+from orchestration.ingesting import waiting
 
 _LOOK_SECONDS = 2.0
 _AGAIN_SECONDS = 60.0

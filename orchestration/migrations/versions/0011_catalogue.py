@@ -2,8 +2,8 @@
 
 from alembic import op
 
-from orchestration import catalogue
 from orchestration.migrations import script
+from orchestration.publishing import catalogue
 
 revision = "0011"
 down_revision = "0010"

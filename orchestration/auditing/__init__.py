@@ -1,0 +1,1 @@
+"""Step gate: is the candidate fit to be read?"""

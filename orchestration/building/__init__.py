@@ -1,0 +1,1 @@
+"""Step build, and what dbt keeps and tells of it."""

@@ -1,0 +1,1 @@
+"""Step ingest: from landed files, through contracts, to `raw` and `quarantine`."""

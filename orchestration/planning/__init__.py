@@ -1,0 +1,1 @@
+"""Step plan: what one run builds, and why."""

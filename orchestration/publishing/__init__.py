@@ -1,0 +1,1 @@
+"""Step publish, its undoing, and what readers are told."""

@@ -1,0 +1,1 @@
+"""The embedded warehouse, or the one that `WAREHOUSE_URL` names: up and current."""
