@@ -28,31 +28,16 @@ from tests.needs import NEEDS, POSTGRESQL
 PROJECT = Path(__file__).resolve().parent.parent
 NewWarehouse = Callable[..., Settings]
 
-_not_run: list[tuple[str, str]] = []
 
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests whose program is missing, and say so at the end; in CI they fail instead."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Do not run tests whose program is missing, and say so at the end; in CI they fail instead."""
     packages = {need.name: need for need in NEEDS}
-    kept, left = [], []
     for item in items:
         marker = item.get_closest_marker("needs")
         need = packages[marker.args[0]] if marker else None
         if need and need.find() is None and "CI" not in settings.environment_with({}):
-            _not_run.append((item.nodeid, f"apt-get install {need.package}"))
-            left.append(item)
-        else:
-            kept.append(item)
-    items[:] = kept
-    if left:
-        config.hook.pytest_deselected(items=left)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _not_run:
-        terminalreporter.section("not run")
-        for name, how in _not_run:
-            terminalreporter.write_line(f"{name}: enable with `{how}`")
+            how = f"not run; enable with `apt-get install {need.package}`"
+            item.add_marker(pytest.mark.skip(reason=how))
 
 
 @pytest.fixture(scope="session")
