@@ -150,8 +150,8 @@ gc: setup ## Forget what no retained publication needs
 ##@ Watch
 
 .PHONY: watch silence metrics lineage
-watch: setup ## What is due, late and missing; raise, resolve and send alerts [AT="2026-01-31 08:00"]
-	@$(RUN) watch $(if $(AT),--at "$$AT")
+watch: setup ## What is due, late and missing; raise, resolve and send alerts [AT="2026-01-31 08:00" RETRY=1]
+	@$(RUN) watch $(if $(AT),--at "$$AT") $(if $(RETRY),--retry)
 
 silence: setup ## Tell nobody of an alert for a while: ALERT=3 UNTIL=4h REASON=...
 	@$(RUN) silence $(if $(ALERT),--alert "$$ALERT") $(if $(UNTIL),--until "$$UNTIL") $(if $(REASON),--reason "$$REASON")

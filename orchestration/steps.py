@@ -192,6 +192,15 @@ def watch() -> None:
         watch(given, connection)
 
 
+def retry() -> list[str]:
+    """Sources whose deliveries nobody published and that are to be tried once more; often none."""
+    from orchestration.verbs import open_warehouse
+    from orchestration.watching.retry import claim
+
+    with open_warehouse() as (given, connection):
+        return claim(given, connection)
+
+
 def late(what: str, owner: str) -> None:
     """Note that what an orchestrator runs has not ended in time, and tell people."""
     from orchestration.alerting import trouble

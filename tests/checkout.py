@@ -32,7 +32,7 @@ STEPS = {
     "warehouse": ["plan", "build", "gate", "publish"],
     "ingest": ["find", "take_in", "announce", "reject"],
     "backfill": ["plan", "chunk", "finish"],
-    "watch": ["watch"],
+    "watch": ["watch", "retry"],
 }
 _PATIENCE_SECONDS = 180
 _NOT_NEEDED = ("tests/unit", "tests/integration", "requirements", "docs")

@@ -1,8 +1,9 @@
 """From what was delivered to one publication: plan, build, gate, publish.
 
-Starts when `ingest` has loaded something. The tasks of single models and tests show what dbt did
-with each in this run; those that the run leaves out are skipped. Whatever they show, the gate
-judges the evidence in the ledger, and nothing is published without a passing verdict.
+Starts when `ingest` has loaded something, or `watch` finds that nobody published it. The tasks of
+single models and tests show what dbt did with each in this run; those that the run leaves out are
+skipped. Whatever they show, the gate judges the evidence in the ledger, and nothing is published
+without a passing verdict.
 """
 
 from __future__ import annotations

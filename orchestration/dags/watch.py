@@ -2,12 +2,14 @@
 
 Lateness comes from the calendar and the ledger, so this DAG depends on no other, and works when
 nothing else runs. A channel that is down is tried again by the next run; the run is red only when a
-contract or the routes cannot be read.
+contract or the routes cannot be read. What arrived and was published by nobody is announced once
+more, and `warehouse` starts again; never twice for the same deliveries.
 """
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, Asset, AssetAlias, task
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from orchestration import steps
@@ -28,4 +30,12 @@ with DAG(
     def watch() -> None:
         steps.watch()
 
-    watch()
+    @task(outlets=[AssetAlias("raw")], trigger_rule="all_done")
+    def retry(*, outlet_events) -> None:  # type: ignore[no-untyped-def]
+        sources = steps.retry()
+        if not sources:
+            raise AirflowSkipException("Nothing waits that another try could help")
+        for source in sources:
+            outlet_events[AssetAlias("raw")].add(Asset(f"raw.{source}"))
+
+    watch() >> retry()

@@ -37,7 +37,7 @@ from orchestration.flows.warehouse import warehouse_flow
 from orchestration.flows.watch import watch_flow
 from orchestration.settings import Settings
 
-# In case an event is lost.
+# In case nobody says what landed.
 _NET = "*/30 * * * *"
 _WATCH = "*/10 * * * *"
 _UNDER_WAY = [StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
@@ -63,7 +63,7 @@ async def serve(given: Settings) -> None:
     landed = _on(names.LANDED, names.landing(given.environment))
     loaded = _on(names.LOADED, names.raw(given.environment))
     await _deploy(given, ingest_flow, cron=_NET, triggers=[landed])
-    await _deploy(given, warehouse_flow, cron=_NET, triggers=[loaded])
+    await _deploy(given, warehouse_flow, triggers=[loaded])
     await _deploy(given, watch_flow, cron=_WATCH)
     await _deploy(given, backfill_flow)
     await _deploy(given, dag_flow)

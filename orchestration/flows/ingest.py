@@ -8,13 +8,11 @@ A rejected file stays where it landed and fails the flow; all others are loaded.
 from __future__ import annotations
 
 from prefect import flow
-from prefect.events import emit_event
 from prefect.states import Completed, State
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from orchestration import settings
 from orchestration.errors import DeliveryRejected
-from orchestration.flows.parts import names
+from orchestration.flows.parts.events import tell_loaded
 from orchestration.flows.parts.task import ended_with_flow, once, perform, step
 
 # How many groups are loaded at once.
@@ -39,13 +37,7 @@ def take_in(sources: list[str]) -> dict[str, list[str]]:
 def announce(done: list[dict[str, list[str]]]) -> list[str]:
     """Tell the world which sources brought rows."""
     loaded = sorted({source for each in done for source in each["loaded"]})
-    if loaded:
-        environment = settings.load().environment
-        emit_event(
-            names.LOADED,
-            resource={"prefect.resource.id": names.raw(environment)},
-            payload={"sources": loaded},
-        )
+    tell_loaded(loaded)
     return loaded
 
 

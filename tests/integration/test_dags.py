@@ -140,7 +140,7 @@ json.dump({"tasks": tasks, "late": late, "is_there": callable(getattr(alerts, la
 
 def test_watch_runs_every_ten_minutes_and_a_missed_deadline_is_told(given: Settings) -> None:
     found = ask(given, _WATCH)
-    assert found["tasks"] == {"watch": "watch"}
+    assert found["tasks"] == {"watch": "watch", "retry": "watch"}
     assert found["expression"] == "*/10 * * * *"
     assert found["is_there"]
     assert found["late"] == "orchestration.dags.parts.alerts.late"

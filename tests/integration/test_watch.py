@@ -16,12 +16,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from orchestration import database, steps
 from orchestration.alerting import alerts, outbox, trouble
 from orchestration.alerting.alerts import Alert
 from orchestration.backfills import run as backfill_run
 from orchestration.backfills.outline import Request
+from orchestration.cli import cli
 from orchestration.dags.parts.alerts import late
 from orchestration.errors import GateBlocked, UsageError
 from orchestration.ingesting.ingest import ingest
@@ -477,3 +479,71 @@ def test_no_role_writes_alerts_but_by_the_function(
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("select * from ops.alerts")
     connection.execute("reset role")
+
+
+def leave_alone(connection: database.Connection) -> None:
+    """Let the last thing that was done be twenty minutes ago."""
+    for table, column in (
+        ("deliveries", "recorded_at"), ("runs", "planned_at"), ("runs", "finished_at"),
+        ("build_results", "recorded_at"),
+    ):  # fmt: skip
+        connection.execute(f"update ops.{table} set {column} = now() - interval '20 minutes'")
+
+
+def test_what_came_to_nothing_is_tried_once_more_and_not_twice(
+    inside: Settings, connection: database.Connection
+) -> None:
+    land_days(inside, FIRST)
+    steps.take_in(["flights"])
+    assert steps.plan() == 1  # and whoever planned it is gone
+    assert steps.retry() == []  # it may be under way
+    leave_alone(connection)
+    with open_warehouse("run"):
+        assert steps.retry() == []  # it is
+    leave_alone(connection)
+    assert steps.retry() == ["flights"]
+    leave_alone(connection)
+    assert steps.retry() == []
+    steps.take_in(["weather"])
+    leave_alone(connection)
+    assert steps.retry() == ["flights", "weather"]
+
+
+def test_no_other_try_is_made_of_what_was_judged_unfit_or_is_held(
+    inside: Settings, connection: database.Connection
+) -> None:
+    land_days(inside, FIRST)
+    steps.take_in(["flights"])
+    number = steps.plan()
+    connection.execute("update ops.runs set state = 'built'")  # dbt had begun
+    with pytest.raises(GateBlocked):
+        steps.gate(number)  # nothing was built: there is no evidence against the data
+    leave_alone(connection)
+    unfit = connection.execute(
+        "update ops.gate_results set observed = 'fail' where check_id ="
+        " (select min(check_id) from ops.gate_results where not passed) returning observed"
+    )
+    assert unfit.fetchall() == [("fail",)]
+    assert steps.retry() == []
+    connection.execute("update ops.gate_results set observed = 'no result' where not passed")
+    connection.execute("insert into ops.holds (set_by, reason) values ('tester', 'tested')")
+    assert steps.retry() == []
+    connection.execute("update ops.holds set lifted_at = now(), lifted_by = 'tester'")
+    assert steps.retry() == ["flights"]
+
+
+def test_watching_with_retry_publishes_what_nobody_did(
+    inside: Settings, connection: database.Connection
+) -> None:
+    land_days(inside, FIRST)
+    for sources in steps.find_new():
+        steps.take_in(sources)
+    leave_alone(connection)
+    done = CliRunner().invoke(cli, ["watch"])
+    assert done.exit_code == 0, done.output
+    assert connection.execute("select from ops.publications").fetchall() == []
+    done = CliRunner().invoke(cli, ["watch", "--retry"])
+    assert "published by nobody; one more run" in done.output
+    assert len(connection.execute("select from ops.publications").fetchall()) == 1
+    leave_alone(connection)
+    assert steps.retry() == []
