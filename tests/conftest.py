@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,10 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from orchestration import database, settings
+from orchestration.auditing import auditor
 from orchestration.settings import Settings
 from orchestration.warehouse_server import embedded, warehouse
+from tests import warehouses
 from tests.flights import land_days
 from tests.needs import NEEDS, POSTGRESQL
 
@@ -42,7 +43,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A throw-away embedded PostgreSQL 18, up and migrated."""
+    """A throw-away embedded PostgreSQL 18, up and migrated.
+
+    Each run's auditor is a copy of this process, which has the library: it takes seconds to load.
+    """
+    auditor.load()
     given = settings.load({"VAR_DIR": str(tmp_path_factory.mktemp("var"))})
     try:
         warehouse.up(given)
@@ -87,7 +92,7 @@ def new_warehouse(embedded_server: Settings, tmp_path: Path) -> NewWarehouse:
     """Call it for an empty database with a landing place and a var of its own."""
 
     def create(name: str = "main") -> Settings:
-        return _new_database(embedded_server, tmp_path / name)
+        return warehouses.new(embedded_server, tmp_path / name)
 
     return create
 
@@ -100,7 +105,7 @@ def observed_warehouse(
 
     Tests may add to it what they do not take for granted elsewhere.
     """
-    given = _new_database(embedded_server, tmp_path_factory.mktemp("observed"))
+    given = warehouses.new(embedded_server, tmp_path_factory.mktemp("observed"))
     land_days(given, date(2013, 1, 2))
     variables = {
         "WAREHOUSE_URL": str(given.warehouse_url), "VAR_DIR": str(given.var),
@@ -131,7 +136,7 @@ def debian_warehouse(debian_server: dict[str, str], tmp_path: Path) -> Settings:
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"create database {name}")
     url = "postgresql://{user}:{password}@{host}:{port}/".format(**debian_server) + name
-    given = _fresh(tmp_path / "debian", url)
+    given = warehouses.of(tmp_path / "debian", url)
     warehouse.up(given)
     return given
 
@@ -140,29 +145,6 @@ def debian_warehouse(debian_server: dict[str, str], tmp_path: Path) -> Settings:
 def connection(empty_warehouse: Settings) -> Iterator[database.Connection]:
     with database.connect(empty_warehouse) as opened:
         yield opened
-
-
-def _new_database(server: Settings, folder: Path) -> Settings:
-    """Settings of a new, empty database of the server."""
-    number = secrets.token_hex(4)
-    with database.connect(server) as connection:
-        connection.execute(f"create database test_{number}")
-    where = database.address(server)
-    url = (
-        f"postgresql://{where['PGUSER']}@{where['PGHOST']}:{where['PGPORT']}/test_{number}"
-        f"?passfile={where['PGPASSFILE']}"
-    )
-    return _fresh(folder, url)
-
-
-def _fresh(folder: Path, url: str) -> Settings:
-    landing = folder / "landing"
-    landing.mkdir(parents=True)
-    environment = {
-        "WAREHOUSE_URL": url, "VAR_DIR": str(folder / "var"), "LANDING_URL": str(landing),
-        "REQUESTED_BY": "tester",
-    }  # fmt: skip
-    return replace(settings.load(environment), project=PROJECT)
 
 
 def _free_port() -> int:

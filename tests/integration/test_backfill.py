@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from orchestration import database
-from orchestration.auditing import auditor
 from orchestration.backfills import run as backfill_run
 from orchestration.backfills.outline import Request
 from orchestration.errors import GateBlocked, PublishingHeld, UsageError
@@ -21,68 +18,43 @@ from orchestration.planning.plan import due
 from orchestration.publishing.rollback import resume, roll_back
 from orchestration.settings import Settings
 from orchestration.warehouse_server import warehouse
-from tests.conftest import PROJECT, NewWarehouse
+from tests import warehouses
+from tests.conftest import NewWarehouse
 from tests.flights import HEADER, land_days, landed, lines_of, row, write
 from tests.steps import copy_project, digests, go, query
+from tests.warehouses import Kept
 
 DAY = date(2013, 3, 30)  # the last but one of a month
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A warehouse that tests start from copies of, and what a build from scratch makes of it."""
+class Corrected(Kept):
+    """Three days are published, two of them were corrected since.
 
-    given: Settings
-    server: Settings
+    Attributes:
+        after: what a build from scratch makes of it.
+    """
+
     after: dict[str, tuple[int, str]]
-
-    def copy(self, folder: Path) -> Settings:
-        name = f"copy_{secrets.token_hex(4)}"
-        landing = shutil.copytree(self.given.landing_url, folder / "landing")
-        with database.connect(self.server) as connection:
-            connection.execute(f"create database {name} template three_days")
-        return replace(
-            self.given,
-            warehouse_url=str(self.given.warehouse_url).replace("/three_days", f"/{name}"),
-            landing_url=str(landing),
-            var=folder / "var",
-            project=copy_project(folder / "project"),
-        )
 
 
 @pytest.fixture(scope="module")
-def three_days(embedded_server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Kept:
-    """Three days are published; two of them were corrected since."""
-    folder = tmp_path_factory.mktemp("backfill")
-    where = database.address(embedded_server)
-
-    def make(name: str) -> Settings:
-        with database.connect(embedded_server) as connection:
-            connection.execute(f"create database {name}")
-        url = "postgresql://{PGUSER}@{PGHOST}:{PGPORT}/{name}?passfile={PGPASSFILE}"
-        return replace(
-            embedded_server, var=folder / name, landing_url=str(folder / "landing"),
-            warehouse_url=url.format(name=name, **where), settle_seconds=0, project=PROJECT,
-        )  # fmt: skip
-
-    given, scratch = make("three_days"), make("three_days_scratch")
+def three_days(embedded_server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Corrected:
+    given, scratch = (
+        replace(warehouses.new(embedded_server, tmp_path_factory.mktemp(name)), settle_seconds=0)
+        for name in ("three_days", "scratch")
+    )
     land_days(given, DAY, 3)
     go(given)
     correct(given, DAY)
     correct(given, until(3))
     take_in(given)
-    go(scratch)
-    return Kept(given, embedded_server, digests(scratch))
+    go(replace(scratch, landing_url=given.landing_url))
+    return Corrected(given, embedded_server, digests(scratch))
 
 
 def until(days: int) -> date:
     return DAY + timedelta(days - 1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def loaded() -> None:
-    """Each run's auditor is a copy of this process, which has the library."""
-    auditor.load()
 
 
 def take_in(given: Settings) -> None:
@@ -148,11 +120,12 @@ class TestPublished:
     """Three days are published; two of them were corrected since."""
 
     @pytest.fixture
-    def given(self, three_days: Kept, tmp_path: Path) -> Settings:
-        return three_days.copy(tmp_path)
+    def given(self, three_days: Corrected, tmp_path: Path) -> Settings:
+        project = copy_project(tmp_path / "project")
+        return replace(three_days.copy(tmp_path), project=project)
 
     @pytest.fixture
-    def after(self, three_days: Kept) -> dict[str, tuple[int, str]]:
+    def after(self, three_days: Corrected) -> dict[str, tuple[int, str]]:
         """What a build from scratch makes of it."""
         return three_days.after
 

@@ -125,7 +125,8 @@ def test_killed_and_left_with_a_stale_pid_file_it_starts_again(fresh: Settings) 
 
 def test_an_ordinary_user_runs_it_without_help() -> None:
     code = (
-        "from orchestration import settings, warehouse, embedded, database\n"
+        "from orchestration import database, settings\n"
+        "from orchestration.warehouse_server import embedded, warehouse\n"
         "given = settings.load()\n"
         "warehouse.up(given)\n"
         "with database.connect(given) as c: print(c.execute('select 6 * 7').fetchone())\n"

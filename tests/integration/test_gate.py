@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,19 +14,27 @@ from orchestration.errors import GateBlocked
 from orchestration.ingesting.ingest import ingest
 from orchestration.planning import plan
 from orchestration.settings import Settings
+from tests import warehouses
 from tests.flights import land_days, landed, lines_of, write
 from tests.steps import go, query
+from tests.warehouses import Kept
 
 FIRST, DAYS = date(2013, 1, 7), 35
 NEW = FIRST + timedelta(DAYS)
 
 
+@pytest.fixture(scope="module")
+def five_weeks(embedded_server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    given = warehouses.new(embedded_server, tmp_path_factory.mktemp("five_weeks"))
+    land_days(given, FIRST, DAYS)
+    go(given)
+    return Kept(given, embedded_server)
+
+
 @pytest.fixture
-def given(empty_warehouse: Settings) -> Settings:
+def given(five_weeks: Kept, tmp_path: Path) -> Settings:
     """Five weeks are published."""
-    land_days(empty_warehouse, FIRST, DAYS)
-    go(empty_warehouse)
-    return empty_warehouse
+    return five_weeks.copy(tmp_path)
 
 
 def test_a_new_day_is_compared_with_what_is_published(given: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +18,13 @@ from orchestration.publishing.publish import publish
 from orchestration.publishing.rollback import active_hold, resume, roll_back
 from orchestration.runs import current
 from orchestration.settings import Settings
+from tests import warehouses
 from tests.flights import land_days, landed, lines_of, write
 from tests.steps import go
+from tests.warehouses import Kept
 
 DAY = date(2013, 3, 9)
+States = dict[int, dict[str, tuple[int, str]]]  # of each publication: rows and digests
 
 
 def digests(connection: database.Connection) -> dict[str, tuple[int, str]]:
@@ -36,14 +40,15 @@ def connection(empty_warehouse: Settings) -> Iterator[database.Connection]:
 class TestThreePublications:
     """A day; a second one; the first one corrected: a row changed, one gone, one new."""
 
-    @pytest.fixture
-    def states(
-        self, empty_warehouse: Settings, connection: database.Connection
-    ) -> dict[int, dict[str, tuple[int, str]]]:
+    @pytest.fixture(scope="class")
+    def prepared(
+        self, embedded_server: Settings, tmp_path_factory: pytest.TempPathFactory
+    ) -> tuple[Kept, States]:
+        given = warehouses.new(embedded_server, tmp_path_factory.mktemp("three_publications"))
         states = {}
-        path = landed(empty_warehouse, "flights", DAY)
+        path = landed(given, "flights", DAY)
         for number in (1, 2, 3):
-            land_days(empty_warehouse, DAY, 2 if number > 1 else 1)
+            land_days(given, DAY, 2 if number > 1 else 1)
             if number == 3:
                 header, first, second, *rows = lines_of(path)
                 number_at = header.split(",").index("flight")
@@ -52,37 +57,51 @@ class TestThreePublications:
                 longer = second.split(",")
                 longer[header.split(",").index("distance")] = "4000"
                 write(path, [header, ",".join(changed), ",".join(longer), *rows[1:]])
-            go(empty_warehouse)
-            states[number] = digests(connection)
+            go(given)
+            with database.connect(given) as connection:
+                states[number] = digests(connection)
         assert len({str(state) for state in states.values()}) == 3
-        return states
+        return Kept(given, embedded_server), states
+
+    @pytest.fixture
+    def given(self, prepared: tuple[Kept, States], tmp_path: Path) -> Settings:
+        return prepared[0].copy(tmp_path)
+
+    @pytest.fixture
+    def connection(self, given: Settings) -> Iterator[database.Connection]:
+        with database.connect(given) as opened:
+            yield opened
+
+    @pytest.fixture
+    def states(self, prepared: tuple[Kept, States]) -> States:
+        return prepared[1]
 
     @pytest.mark.parametrize("to", [1, 2])
     def test_rollback_restores_the_digest_and_holds_until_somebody_resumes(
         self,
-        empty_warehouse: Settings,
+        given: Settings,
         connection: database.Connection,
-        states: dict[int, dict[str, tuple[int, str]]],
+        states: States,
         to: int,
     ) -> None:
-        roll_back(empty_warehouse, connection, to, "a test")
+        roll_back(given, connection, to, "a test")
         assert digests(connection) == states[to]
         assert active_hold(connection)
         # A run builds and gates, publishes nothing, and does not do so twice.
-        land_days(empty_warehouse, date(2013, 3, 11))
-        last = landed(empty_warehouse, "flights", date(2013, 3, 11))
-        assert go(empty_warehouse).publication is None
+        land_days(given, date(2013, 3, 11))
+        last = landed(given, "flights", date(2013, 3, 11))
+        assert go(given).publication is None
         this = current(connection)
         with pytest.raises(PublishingHeld, match="a test"):
             publish(connection, recall(connection, this))
-        assert go(empty_warehouse).publication is None
+        assert go(given).publication is None
         assert current(connection) == this
         assert digests(connection) == states[to]
         # Back and forth; then on, as if nothing had been.
-        roll_back(empty_warehouse, connection, 3, "forth")
+        roll_back(given, connection, 3, "forth")
         assert digests(connection) == states[3]
-        resume(empty_warehouse, connection, "mended")
-        assert go(empty_warehouse).publication
+        resume(given, connection, "mended")
+        assert go(given).publication
         rows = connection.execute(
             "select flight_date, count(*) from published.fct_flights group by 1 order by 1"
         ).fetchall()
@@ -90,19 +109,19 @@ class TestThreePublications:
 
     def test_after_a_rollback_the_next_run_brings_all_of_it_again(
         self,
-        empty_warehouse: Settings,
+        given: Settings,
         connection: database.Connection,
-        states: dict[int, dict[str, tuple[int, str]]],
+        states: States,
     ) -> None:
-        roll_back(empty_warehouse, connection, None, "a test")
+        roll_back(given, connection, None, "a test")
         assert digests(connection) == states[2]
-        resume(empty_warehouse, connection, "it was right after all")
-        assert go(empty_warehouse).publication
+        resume(given, connection, "it was right after all")
+        assert go(given).publication
         assert digests(connection) == states[3]
-        assert go(empty_warehouse).publication is None
+        assert go(given).publication is None
 
     def test_the_difference_shows_old_beside_new(
-        self, connection: database.Connection, states: dict[int, object]
+        self, connection: database.Connection, states: States
     ) -> None:
         found = {d.mart: d for d in history.of_publication(connection, 3, 5)}
         assert found["fct_flights"].counts == {"insert": 1, "delete": 2, "update": 1}
@@ -114,32 +133,32 @@ class TestThreePublications:
 
     def test_gc_keeps_what_retained_publications_need_and_nothing_else(
         self,
-        empty_warehouse: Settings,
+        given: Settings,
         connection: database.Connection,
-        states: dict[int, dict[str, tuple[int, str]]],
+        states: States,
     ) -> None:
-        short = replace(empty_warehouse, retain_publications=1, retain_days=0)
+        short = replace(given, retain_publications=1, retain_days=0)
         removed = retention.collect(short, connection)
         assert (removed.publications, removed.deliveries, removed.raw_rows) == (2, 1, 765)
         assert digests(connection) == states[3]
         with pytest.raises(UsageError, match="not retained"):
-            roll_back(empty_warehouse, connection, 1, "too late")
+            roll_back(given, connection, 1, "too late")
         with pytest.raises(UsageError, match="not retained"):
             list(history.of_publication(connection, 1, 5))
-        roll_back(empty_warehouse, connection, 2, "just in time")
+        roll_back(given, connection, 2, "just in time")
         assert digests(connection) == states[2]
         assert retention.collect(short, connection).raw_rows == 0
 
     @pytest.mark.parametrize("to", [0, 3, 99])
     def test_there_is_nothing_to_go_back_to(
         self,
-        empty_warehouse: Settings,
+        given: Settings,
         connection: database.Connection,
-        states: dict[int, object],
+        states: States,
         to: int,
     ) -> None:
         with pytest.raises(UsageError, match="no publication"):
-            roll_back(empty_warehouse, connection, to, "a test")
+            roll_back(given, connection, to, "a test")
         assert digests(connection) == states[3]
 
 

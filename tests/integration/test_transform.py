@@ -20,8 +20,10 @@ from orchestration.planning.plan import due, plan
 from orchestration.settings import Settings, environment_with
 from orchestration.show import show_works
 from orchestration.warehouse_server import warehouse
+from tests import warehouses
 from tests.flights import HEADER, land_days, landed, lines_of, row, write
 from tests.steps import copy_project, go, query
+from tests.warehouses import Kept
 
 DAY = date(2013, 3, 9)
 Edit = Callable[[str, str, str], None]
@@ -96,10 +98,17 @@ def test_late_weather_rebuilds_exactly_what_it_touches(given: Settings) -> None:
 class TestChangedCode:
     """One warehouse with one day published, and a project that changes."""
 
-    @pytest.fixture(autouse=True)
-    def published(self, given: Settings) -> None:
+    @pytest.fixture(scope="class")
+    def one_day(self, embedded_server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+        given = warehouses.new(embedded_server, tmp_path_factory.mktemp("one_day"))
         land_days(given, DAY)
         go(given)
+        return Kept(given, embedded_server)
+
+    @pytest.fixture
+    def given(self, one_day: Kept, tmp_path: Path) -> Settings:
+        project = copy_project(tmp_path / "project")
+        return replace(one_day.copy(tmp_path), project=project)
 
     def test_a_comment_rebuilds_nothing_and_is_looked_at_once(
         self, given: Settings, edit: Edit
