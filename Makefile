@@ -211,7 +211,7 @@ state: setup ## Write what dbt build --select state:modified+ --defer compares w
 .PHONY: test faults lint bench
 test: .venv/.dev ## Set up what is missing and run all tests
 	@$(PY) -m tests.prepare
-	@$(PY) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 faults: .venv/.dev ## Let every single operation of a run, a rollback and gc fail once; an hour
 	@$(PY) -m pytest tests/faults --every

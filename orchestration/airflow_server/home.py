@@ -46,12 +46,33 @@ def of(settings: Settings) -> Home:
 
 def environment(settings: Settings, home: Home) -> dict[str, str]:
     """The process environment of every Airflow program: this one's, and Airflow's settings."""
+    named = {
+        f"AIRFLOW__{section.upper()}__{key.upper()}": str(value)
+        for section, options in _options(settings, home).items()
+        for key, value in options.items()
+    }
+    return environment_with(
+        named
+        | {
+            "AIRFLOW_HOME": str(home.folder),
+            "DO_NOT_TRACK": "1",
+            "SCARF_ANALYTICS": "false",
+            "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'orchestration' / 'dags' / 'config'}",
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}",
+            "RUNNER": "airflow",
+        }
+        | _telemetry(settings)
+    )
+
+
+def _options(settings: Settings, home: Home) -> dict[str, dict[str, object]]:
+    """What differs from Airflow's defaults, by section of its configuration."""
     port = embedded.locate(settings).port
     metadata = (
         f"postgresql+psycopg://{DATABASE}@{embedded.HOST}:{port}/{DATABASE}"
         f"?passfile={quote(str(home.passfile), safe='')}"
     )
-    sections: dict[str, dict[str, object]] = {
+    return {
         "core": {
             "dags_folder": PROJECT / "orchestration" / "dags",
             "load_examples": False,
@@ -116,23 +137,6 @@ def environment(settings: Settings, home: Home) -> dict[str, str]:
             "transport": json.dumps(_lineage(settings, home)),
         },
     }
-    named = {
-        f"AIRFLOW__{section.upper()}__{key.upper()}": str(value)
-        for section, options in sections.items()
-        for key, value in options.items()
-    }
-    return environment_with(
-        named
-        | {
-            "AIRFLOW_HOME": str(home.folder),
-            "DO_NOT_TRACK": "1",
-            "SCARF_ANALYTICS": "false",
-            "PYTHONPATH": f"{PROJECT}{os.pathsep}{PROJECT / 'orchestration' / 'dags' / 'config'}",
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}",
-            "RUNNER": "airflow",
-        }
-        | _telemetry(settings)
-    )
 
 
 def _telemetry(settings: Settings) -> dict[str, str]:

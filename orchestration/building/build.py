@@ -98,17 +98,9 @@ def build(
             kept="Nothing was built; the published marts are untouched.",
             todo="Run `make run`; it plans anew with the code as it is.",
         )
-    query = "select unique_id, selector from ops.run_nodes where run_id = %s order by unique_id"
-    selected = dict(connection.execute(query, [run.run_id]).fetchall())
-    if only is not None:
-        selected = {node: selected[node] for node in selected if node in only}
-    selectors = list(selected.values())
+    selectors = _select(connection, run, only)
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     arguments += ["--indirect-selection", "empty", "--select", *selectors]
-    connection.execute(
-        "delete from ops.build_results where run_id = %s and unique_id = any(%s)",
-        [run.run_id, list(selected)],
-    )
     with console.progress("build", "models and tests", len(selectors)) as advance:
         # Who listens has a log of this step alone, where dbt's own words belong.
         quiet = ["--no-use-colors"] if listener else ["--quiet"]
@@ -125,6 +117,19 @@ def build(
     outcomes = [(item.node.name, str(item.status)) for item in results]
     failed = tuple(name for name, status in outcomes if status not in GOOD)
     return Built(len(outcomes), failed, _over_budget(connection, run))
+
+
+def _select(connection: database.Connection, run: Run, only: Collection[str] | None) -> list[str]:
+    """dbt's selectors of the nodes to build, whose earlier results are forgotten."""
+    query = "select unique_id, selector from ops.run_nodes where run_id = %s order by unique_id"
+    selected = dict(connection.execute(query, [run.run_id]).fetchall())
+    if only is not None:
+        selected = {node: selected[node] for node in selected if node in only}
+    connection.execute(
+        "delete from ops.build_results where run_id = %s and unique_id = any(%s)",
+        [run.run_id, list(selected)],
+    )
+    return list(selected.values())
 
 
 def _over_budget(connection: database.Connection, run: Run) -> tuple[str, ...]:
