@@ -46,18 +46,18 @@ def interleave(
     return seconds
 
 
-def table(seconds: dict[str, list[float]], rows: int, base: str) -> str:
-    """A Markdown table: median and range of seconds, rows per second, ratio to `base`."""
+def table(seconds: dict[str, list[float]], base: str, rows: int | None = None) -> str:
+    """A Markdown table: median and range of seconds and of the ratio to `base`, rows per second."""
     lines = [
-        "| | seconds, median (range) | rows per second | times as long |",
-        "|---|---|---|---|",
+        "| | seconds, median (range) | times as long |" + (" rows per second |" if rows else ""),
+        "|---|---|---|" + ("---|" if rows else ""),
     ]
     for name, taken in seconds.items():
         ratios = [mine / theirs for mine, theirs in zip(taken, seconds[base], strict=False)]
         lines.append(
             f"| {name} | {statistics.median(taken):.2f} ({min(taken):.2f} to {max(taken):.2f})"
-            f" | {rows / statistics.median(taken):,.0f}"
             f" | {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
+            + (f" {rows / statistics.median(taken):,.0f} |" if rows else "")
         )
     return "\n".join(lines)
 

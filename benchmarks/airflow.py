@@ -84,7 +84,7 @@ def measure(given: Settings) -> None:
         " of the group's first task to the end of its last. LocalExecutor, 4 slots; a first round"
         " that is not counted. Ours is the whole project's full rebuild in a run of the ledger."
         "\n\n"
-        + table(seconds, 1, "dbt build")
+        + table(seconds, "dbt build")
         + "\n\nMost memory that one task's process held (unshared):\n\n| | |\n|---|---|\n"
         + "\n".join(lines),
     )

@@ -64,7 +64,7 @@ def measure(given: Settings) -> None:
         " the loading of Great Expectations aside. By hand: what the expectations measure, as"
         " aggregates of one statement per mart (and those that are SQL already, as they are). The"
         " checkpoint judges the same suites as query assets.\n\n"
-        + table(seconds, checks, "one aggregate query per mart by hand"),
+        + table(seconds, "one aggregate query per mart by hand", checks),
     )
 
 

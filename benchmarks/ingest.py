@@ -59,5 +59,5 @@ def measure(given: Settings) -> None:
         "Ingest of a year against plain COPY",
         f"{rows:,} rows of 2013 in 730 gzipped files, a ledger row each, against"
         f" COPY of the same rows, lineage columns included, from {len(sources)} plain files into"
-        " identical tables.\n\n" + table(seconds, rows, "plain COPY, one per table"),
+        " identical tables.\n\n" + table(seconds, "plain COPY, one per table", rows),
     )

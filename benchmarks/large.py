@@ -87,7 +87,7 @@ def measure(given: Settings) -> None:
         f"{ROWS:,} rows of 19 columns in one CSV file, each ingest in a process of its own (its"
         " start counts), against COPY of the same rows, lineage columns included, from a plain"
         " file into an identical table. Largest resident memory of an ingest:"
-        f" {max(memory)} MiB.\n\n" + table(seconds, ROWS, "plain COPY"),
+        f" {max(memory)} MiB.\n\n" + table(seconds, "plain COPY", ROWS),
     )
 
 

@@ -51,7 +51,7 @@ def measure(given: Settings) -> None:
         "One file of flights of a published year was corrected: `make run` from start to end, with"
         " alerts and lineage told as they are by default (standard output, a file), and without"
         " both. Metrics, the page and `make watch` have processes of their own.\n\n"
-        + table(seconds, 1, "make run without alerts and lineage"),
+        + table(seconds, "make run without alerts and lineage"),
     )
 
 

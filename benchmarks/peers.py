@@ -61,7 +61,7 @@ def measure(given: Settings) -> None:
         " read one plain CSV file and check nothing. Versions: "
         f"dlt {dlt.__version__}, pandas {pd.__version__}, polars {pl.__version__},"
         f" DuckDB {duckdb.__version__}.\n\n"
-        + table(seconds, rows, "ingest: 365 files, contract, quarantine, ledger"),
+        + table(seconds, "ingest: 365 files, contract, quarantine, ledger", rows),
     )
 
 

@@ -37,7 +37,7 @@ def measure(given: Settings) -> None:
         " and publish. `make run`: a process from start to end. `warehouse_flow`: from the call"
         " that starts a run of the deployment to its end as the server tells it; the worker's"
         f" look-out and the start of a process for the flow included, {state['total_run_time']:.1f}"
-        " seconds without them in the last run.\n\n" + table(seconds, 1, "make run"),
+        " seconds without them in the last run.\n\n" + table(seconds, "make run"),
     )
 
 

@@ -62,7 +62,7 @@ def measure(given: Settings) -> None:
         + "\n\nStep build of the year, all models, seeds and tests, by dbt with 4 threads, against"
         " the statements that it sends, one after another in one session: each table made anew with"
         " its key and indexes, each test counted; seeds are there already.\n\n"
-        + table(full, 1, "the same SQL by hand"),
+        + table(full, "the same SQL by hand"),
     )
 
 
@@ -92,7 +92,7 @@ class _Days:
 
 def _compared(rounds: list[dict[int, float]]) -> str:
     seconds = {_ON[n]: [took[n] for took in rounds] for n in _ON}
-    return table(seconds, 1, _ON[1])
+    return table(seconds, _ON[1])
 
 
 def _rollbacks(undone: dict[int, tuple[float, float]]) -> str:
