@@ -101,15 +101,18 @@ class Checkout:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(whole_year() / path, target)
 
+    def connected(self) -> database.Connection:
+        return database.connect(self._settings)
+
     def ask(self, statement: str) -> str:
         """The first column of what a statement gives, a line each."""
-        with database.connect(self._settings) as connection:
+        with self.connected() as connection:
             return "\n".join(str(row[0]) for row in connection.execute(statement))
 
     @contextmanager
     def locked(self, table: str) -> Iterator[None]:
         """Hold a table, so that whoever writes it waits."""
-        with database.connect(self._settings) as connection, connection.transaction():
+        with self.connected() as connection, connection.transaction():
             connection.execute(f"lock table {table} in share mode")
             yield
 

@@ -31,6 +31,11 @@ def of(folder: Path, url: str) -> Settings:
     return replace(settings.load(environment), project=PROJECT)
 
 
+def name_of(given: Settings) -> str:
+    """The database's own name."""
+    return database.address(given)["PGDATABASE"]
+
+
 @dataclass(frozen=True)
 class Kept:
     """A warehouse that tests start from copies of. Nobody may be connected to it any more."""
@@ -40,7 +45,7 @@ class Kept:
 
     def copy(self, folder: Path) -> Settings:
         """Its database, what landed and what it has written, below `folder`."""
-        made = new(self.server, folder / "copy", database.address(self.given)["PGDATABASE"])
+        made = new(self.server, folder / "copy", name_of(self.given))
         shutil.copytree(self.given.landing_url, made.landing_url, dirs_exist_ok=True)
         shutil.copytree(self.given.var, made.var)
         return replace(made, settle_seconds=self.given.settle_seconds)

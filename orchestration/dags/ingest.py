@@ -13,6 +13,7 @@ from airflow.timetables.assets import AssetOrTimeSchedule
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from orchestration import steps
+from orchestration.dags.parts.events import tell_changed
 from orchestration.dags.parts.landing_trigger import LandingTrigger
 from orchestration.dags.parts.retries import RETRIES
 from orchestration.errors import DeliveryRejected
@@ -49,8 +50,7 @@ with DAG(
         loaded = sorted({source for each in done or [] for source in each["loaded"]})
         if not loaded:
             raise AirflowSkipException("Nothing was loaded")
-        for source in loaded:
-            outlet_events[AssetAlias("raw")].add(Asset(f"raw.{source}"))
+        tell_changed(outlet_events, "raw", loaded)
 
     @task
     def reject(done: list[dict[str, list[str]]]) -> None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Asset, AssetAlias, task
+from airflow.sdk import DAG, AssetAlias, task
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.exceptions import AirflowSkipException
 
 from orchestration import steps
+from orchestration.dags.parts.events import tell_changed
 from orchestration.dags.parts.models import dbt_group
 from orchestration.dags.parts.retries import RETRIES
 from orchestration.errors import GateBlocked, PublishingHeld
@@ -58,8 +59,7 @@ with DAG(
             marts = steps.publish(number)
         except PublishingHeld as held:
             raise AirflowSkipException(f"{held} {held.todo}") from held
-        for mart in marts:
-            outlet_events[AssetAlias("published")].add(Asset(f"published.{mart}"))
+        tell_changed(outlet_events, "published", marts)
         return steps.report()
 
     number = plan()

@@ -8,11 +8,12 @@ more, and `warehouse` starts again; never twice for the same deliveries.
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, Asset, AssetAlias, task
+from airflow.sdk import DAG, AssetAlias, task
 from airflow.sdk.exceptions import AirflowSkipException
 from airflow.timetables.trigger import CronTriggerTimetable
 
 from orchestration import steps
+from orchestration.dags.parts.events import tell_changed
 from orchestration.dags.parts.retries import RETRIES
 
 with DAG(
@@ -35,7 +36,6 @@ with DAG(
         sources = steps.retry()
         if not sources:
             raise AirflowSkipException("Nothing waits that another try could help")
-        for source in sources:
-            outlet_events[AssetAlias("raw")].add(Asset(f"raw.{source}"))
+        tell_changed(outlet_events, "raw", sources)
 
     watch() >> retry()

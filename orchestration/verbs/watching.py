@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import click
 
 from orchestration import console
+from orchestration.errors import UsageError
 from orchestration.verbs import open_warehouse
+from orchestration.verbs.steps import run_and_report
 
 
 @click.command()
@@ -20,7 +22,6 @@ from orchestration.verbs import open_warehouse
 def watch(at: datetime | None, retry: bool) -> None:
     """Show what is due, late and missing; raise and resolve alerts, and tell people."""
     from orchestration import steps
-    from orchestration.verbs.steps import run_and_report
     from orchestration.watching import narrate as narrate_watch
     from orchestration.watching import watch
 
@@ -31,6 +32,10 @@ def watch(at: datetime | None, retry: bool) -> None:
             if retry and steps.retry():
                 run_and_report()
         return
+    if retry:
+        raise UsageError(
+            "AT only looks, RETRY starts a run.", kept="Nothing was done.", todo="Give one of them."
+        )
     with open_warehouse() as (given, connection):
         found = watch.look(given, connection, at.replace(tzinfo=UTC))
         narrate_watch.show_look(found)

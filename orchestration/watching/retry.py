@@ -15,14 +15,16 @@ from orchestration.settings import Settings
 # Three times as long as a runner ever waits between two tries.
 _IDLE = timedelta(minutes=15)
 _CLAIM = """
-    with claimed as (
+    with waiting as (
+        select * from ops.unattended where idle_since < clock_timestamp() - %(idle)s
+    ),
+    claimed as (
         insert into ops.retries (delivery_id, asked_by)
-        select delivery_id, %(who)s from ops.unattended
-        where idle_since < clock_timestamp() - %(idle)s
+        select delivery_id, %(who)s from waiting
         on conflict do nothing
         returning delivery_id
     )
-    select since, sources from ops.unattended inner join claimed using (delivery_id)
+    select since, sources from waiting inner join claimed using (delivery_id)
 """
 
 

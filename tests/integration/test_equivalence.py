@@ -27,9 +27,11 @@ from orchestration.ingesting.replay import withdraw
 from orchestration.planning.plan import due, plan
 from orchestration.settings import Settings
 from orchestration.warehouse_server import warehouse
+from tests import warehouses
 from tests.conftest import PROJECT
 from tests.flights import lines_of, relative_path, whole_year, write
 from tests.steps import copy_project, digests, go
+from tests.warehouses import name_of
 
 # The last of a month, the first of the next, and a date whose window begins after both.
 DAYS = (date(2013, 2, 28), date(2013, 3, 1), date(2013, 3, 29))
@@ -82,15 +84,16 @@ class World:
 
     played: Settings
     scratch: Settings
+    migrated: Settings
     server: Settings
     known: dict[object, dict[str, tuple[int, str]]] = field(default_factory=dict)
 
     def empty(self, given: Settings) -> None:
         """An empty database with a current ledger, and an empty landing place."""
-        name = database.address(given)["PGDATABASE"]
+        name = name_of(given)
         with database.connect(self.server) as connection:
             connection.execute(f"drop database if exists {name} with (force)")
-            connection.execute(f"create database {name} template migrated")
+            connection.execute(f"create database {name} template {name_of(self.migrated)}")
         shutil.rmtree(given.landing_url)
         Path(given.landing_url).mkdir()
 
@@ -109,25 +112,15 @@ class World:
 def world(embedded_server: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("equivalence")
     project = copy_project(folder / "project")
-    where = database.address(embedded_server)
-
-    def make(name: str) -> Settings:
-        landing = folder / name / "landing"
-        landing.mkdir(parents=True)
-        url = "postgresql://{PGUSER}@{PGHOST}:{PGPORT}/{name}?passfile={PGPASSFILE}"
-        return replace(
-            embedded_server, project=project, var=folder / name / "var",
-            landing_url=str(landing), warehouse_url=url.format(name=name, **where),
-            settle_seconds=0,
-        )  # fmt: skip
-
+    migrated, played, scratch = (
+        replace(warehouses.new(embedded_server, folder / name), project=project, settle_seconds=0)
+        for name in ("migrated", "played", "scratch")
+    )
+    warehouse.up(migrated)
+    yield World(played, scratch, migrated, embedded_server)
     with database.connect(embedded_server) as connection:
-        connection.execute("create database migrated")
-    warehouse.up(make("migrated"))
-    yield World(make("played"), make("scratch"), embedded_server)
-    with database.connect(embedded_server) as connection:
-        for name in ("migrated", "played", "scratch"):
-            connection.execute(f"drop database if exists {name} with (force)")
+        for given in (migrated, played, scratch):
+            connection.execute(f"drop database {name_of(given)} with (force)")
 
 
 class Histories(RuleBasedStateMachine):

@@ -34,7 +34,7 @@ from orchestration.verbs import open_warehouse
 from orchestration.watching import watch
 from orchestration.watching.lateness import Look
 from tests.flights import land_days, landed, lines_of, write
-from tests.steps import copy_project, go
+from tests.steps import copy_project, go, leave_alone
 
 FIRST, SECOND, THIRD = (date(2013, 3, day) for day in (9, 10, 11))
 
@@ -481,15 +481,6 @@ def test_no_role_writes_alerts_but_by_the_function(
     connection.execute("reset role")
 
 
-def leave_alone(connection: database.Connection) -> None:
-    """Let the last thing that was done be twenty minutes ago."""
-    for table, column in (
-        ("deliveries", "recorded_at"), ("runs", "planned_at"), ("runs", "finished_at"),
-        ("build_results", "recorded_at"),
-    ):  # fmt: skip
-        connection.execute(f"update ops.{table} set {column} = now() - interval '20 minutes'")
-
-
 def test_what_came_to_nothing_is_tried_once_more_and_not_twice(
     inside: Settings, connection: database.Connection
 ) -> None:
@@ -547,3 +538,5 @@ def test_watching_with_retry_publishes_what_nobody_did(
     assert len(connection.execute("select from ops.publications").fetchall()) == 1
     leave_alone(connection)
     assert steps.retry() == []
+    done = CliRunner().invoke(cli, ["watch", "--retry", "--at", "2013-03-09"])
+    assert isinstance(done.exception, UsageError)
