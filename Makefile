@@ -208,13 +208,22 @@ state: setup ## Write what dbt build --select state:modified+ --defer compares w
 
 ##@ Quality
 
-.PHONY: test faults lint bench
+.PHONY: test check faults lint bench test-runners
+WORKERS := --numprocesses logical --maxprocesses 4 --dist loadgroup
 test: .venv/.dev ## Set up what is missing and run all tests
-	@$(PY) -m tests.prepare
-	@$(PY) -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(PY) -m tests.support.prepare
+	@$(PY) -m pytest -m "not runners" $(WORKERS)
 
-faults: .venv/.dev ## Let every single operation of a run, a rollback and gc fail once; an hour
-	@$(PY) -m pytest tests/faults --every
+check: .venv/.dev ## The quick part of it while you work: lint, types, unit, layout, one real run
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+	@$(PY) -m pytest tests/unit tests/test_layout.py tests/test_docs.py tests/pipeline/test_run.py $(WORKERS)
+
+test-runners: .venv/.dev ## Airflow with Celery workers over Redis (Debian's redis-server)
+	@$(PY) -m tests.support.prepare
+	@$(PY) -m pytest -m runners
+
+faults: .venv/.dev ## Campaigns: each operation fails once, random histories, broken lines, a crowded machine; hours
+	@$(PY) -m tests.campaigns $(CAMPAIGNS)
 
 lint: .venv/.dev ## Check SQL, Python and types
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,14 +17,15 @@ from unittest.mock import patch
 import psutil
 
 from benchmarks.__main__ import table, write
-from orchestration import database
+from orchestration import database, settings
 from orchestration.airflow_server import api, components, home
 from orchestration.building.build import environment, manifest_path, parse
 from orchestration.daemons import processes
+from orchestration.ingesting import sample
 from orchestration.run import run
 from orchestration.settings import PROJECT, Settings, environment_with
 from orchestration.warehouse_server import warehouse
-from tests.flights import relative_path, whole_year
+from tests.support.files import path_of
 
 _ROUNDS = {"stock_local": 1, "stock_watcher": 2, "warehouse": 3}
 _STOCK = """
@@ -55,15 +58,13 @@ for mode in ("watcher", "local"):
 
 def measure(given: Settings) -> None:
     """Three days of flights; each way, some rounds, stock Cosmos in a stock Airflow."""
-    for day in (1, 2, 3):
-        for source in ("flights", "weather"):
-            path = relative_path(source, _date(day))
+    days = (path_of(source, _date(day)) for day in (1, 2, 3) for source in ("flights", "weather"))
+    with tempfile.TemporaryDirectory() as year:
+        sample.land(settings.load({"LANDING_URL": year}))
+        for path in (*days, "planes/planes_2013-01-01.csv"):
             target = Path(given.landing_url) / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes((whole_year() / path).read_bytes())
-    planes = Path(given.landing_url) / "planes/planes_2013-01-01.csv"
-    planes.parent.mkdir(exist_ok=True)
-    planes.write_bytes((whole_year() / "planes/planes_2013-01-01.csv").read_bytes())
+            shutil.copy2(Path(year, path), target)
     quick = replace(given, settle_seconds=0)
     with warehouse.ready(quick) as connection:
         run(quick, connection)

@@ -20,7 +20,7 @@ from orchestration import database
 from orchestration.ingesting import sample
 from orchestration.ingesting.ingest import ingest
 from orchestration.settings import Settings, exported
-from tests.flights import lines_of
+from tests.support.files import lines_of
 
 
 def measure(given: Settings) -> None:

@@ -79,13 +79,17 @@ class Settings:
     token_key_file: Path | None
 
 
-def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) -> Settings:
+def load(environment: Mapping[str, str] | None = None, project: Path | None = None) -> Settings:
     """Settings from `environment` (default: the process's) over `.env`.
+
+    Args:
+        project: folder with `dbt_project.yml`; by default DBT_PROJECT_DIR, or where this code lies.
 
     Raises:
         UsageError: a value cannot be read; the message names the variable.
     """
     given = dict(os.environ if environment is None else environment)
+    project = project or _project(given)
     from_file = {k: v for k, v in dotenv_values(project / ".env").items() if v is not None}
     env = {k: v for k, v in {**from_file, **given}.items() if v != ""}
     return Settings(
@@ -125,7 +129,7 @@ def load(environment: Mapping[str, str] | None = None, project: Path = PROJECT) 
     )
 
 
-def variable(name: str, project: Path = PROJECT) -> str | None:
+def variable(name: str, project: Path) -> str | None:
     """What the environment, or else `.env`, says under a name that another file chose."""
     return os.environ.get(name) or dotenv_values(project / ".env").get(name) or None
 
@@ -166,6 +170,10 @@ def exported(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def _project(env: Mapping[str, str]) -> Path:
+    return Path(env.get("DBT_PROJECT_DIR") or PROJECT).absolute()
 
 
 def _warehouse_url(env: Mapping[str, str]) -> str | None:

@@ -1,4 +1,4 @@
-"""States that tests start from. All run on real PostgreSQL servers that end with the run."""
+"""States that tests start from. All run on real servers that end with the run, however it ends."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 import pwd
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from datetime import date
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +19,22 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from orchestration import database, settings
-from orchestration.auditing import auditor
-from orchestration.settings import Settings
-from orchestration.warehouse_server import embedded, warehouse
-from tests import warehouses
-from tests.flights import land_days
-from tests.needs import NEEDS, POSTGRESQL
+from orchestration import settings
+from orchestration.warehouse_server import embedded
+from tests.support import keeper, states
+from tests.support.checkout import Checkout
+from tests.support.needs import NEEDS, POSTGRESQL
 
-PROJECT = Path(__file__).resolve().parent.parent
-NewWarehouse = Callable[..., Settings]
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let a keeper run the tests, and only wait here."""
+    if keeper.is_kept() or config.option.collectonly:
+        return
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture:
+        capture.suspend_global_capture(in_=True)
+    os._exit(keeper.main_pytest([sys.executable, "-m", "pytest", *config.invocation_params.args]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,19 +48,79 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=how))
 
 
-@pytest.fixture(scope="session")
-def embedded_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A throw-away embedded PostgreSQL 18, up and migrated.
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many seconds each part took, set-up of its states included."""
+    seconds: dict[str, float] = defaultdict(float)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                folder, *rest = report.nodeid.removeprefix("tests/").split("/")
+                seconds[folder if rest else "rules and docs"] += report.duration
+    if seconds:
+        parts = sorted(seconds.items(), key=lambda part: -part[1])
+        terminalreporter.write_line(", ".join(f"{name} {took:.0f} s" for name, took in parts))
 
-    Each run's auditor is a copy of this process, which has the library: it takes seconds to load.
+
+def _copied(state: str, folder: Path) -> Iterator[Checkout]:
+    made = states.copy(state, folder)
+    yield made
+    made.end()
+    states.drop(made)
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[Checkout]:
+    """The small project with a current ledger; nothing has landed."""
+    yield from _copied("empty", tmp_path)
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Iterator[Checkout]:
+    """The small project; two days are published, one after the other."""
+    yield from _copied("published", tmp_path)
+
+
+@pytest.fixture
+def due(tmp_path: Path) -> Iterator[Checkout]:
+    """The same; a correction of the first day and a third day have landed.
+
+    The run that is due inserts, updates and deletes in two marts, one built from the other.
     """
-    auditor.load()
-    given = settings.load({"VAR_DIR": str(tmp_path_factory.mktemp("var"))})
-    try:
-        warehouse.up(given)
-        yield given
-    finally:
-        embedded.remove(embedded.locate(given))
+    yield from _copied("due", tmp_path)
+
+
+@pytest.fixture
+def three_publications(tmp_path: Path) -> Iterator[Checkout]:
+    """The small project; two days are published, then a correction of the first one."""
+    yield from _copied("three_publications", tmp_path)
+
+
+@pytest.fixture
+def held_back(tmp_path: Path) -> Iterator[Checkout]:
+    """The small project; a day is published, hostile rows and a hostile file were held back."""
+    yield from _copied("held_back", tmp_path)
+
+
+@pytest.fixture
+def flights(tmp_path: Path) -> Iterator[Checkout]:
+    """The real project; nothing has landed."""
+    yield from _copied("flights", tmp_path)
+
+
+@pytest.fixture
+def published_flights(tmp_path: Path) -> Iterator[Checkout]:
+    """The real project; three days of March are published at once."""
+    yield from _copied("published_flights", tmp_path)
+
+
+@pytest.fixture
+def with_server(tmp_path: Path) -> Iterator[Checkout]:
+    """The small project with an embedded PostgreSQL of its own, up and migrated."""
+    made = states.with_server(tmp_path)
+    made.call("up")
+    yield made
+    made.end()
+    embedded.remove(embedded.locate(made.settings))
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +130,7 @@ def debian_server() -> Iterator[dict[str, str]]:
     assert initdb, "set-up should have installed it"
     binaries = initdb.parent
     home = Path(tempfile.mkdtemp(prefix="airworthy-debian-"))
+    keeper.remove_at_the_end(home)
     account = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
     who: dict[str, Any] = {}
     if account:
@@ -88,68 +156,18 @@ def debian_server() -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def new_warehouse(embedded_server: Settings, tmp_path: Path) -> NewWarehouse:
-    """Call it for an empty database with a landing place and a var of its own."""
-
-    def create(name: str = "main") -> Settings:
-        return warehouses.new(embedded_server, tmp_path / name)
-
-    return create
-
-
-@pytest.fixture(scope="session")
-def observed_warehouse(
-    embedded_server: Settings, tmp_path_factory: pytest.TempPathFactory
-) -> Settings:
-    """One day is published, by `run` in a process of its own, which left its log in `var/said`.
-
-    Tests may add to it what they do not take for granted elsewhere.
-    """
-    given = warehouses.new(embedded_server, tmp_path_factory.mktemp("observed"))
-    land_days(given, date(2013, 1, 2))
-    variables = {
-        "WAREHOUSE_URL": str(given.warehouse_url), "VAR_DIR": str(given.var),
-        "LANDING_URL": given.landing_url, "LOG_FORMAT": "json", "SETTLE_SECONDS": "0",
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestration", "run"], cwd=PROJECT, text=True,
-        capture_output=True, env=settings.environment_with(variables),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    (given.var / "said").write_text(done.stdout)
-    return given
-
-
-@pytest.fixture
-def empty_warehouse(new_warehouse: NewWarehouse) -> Settings:
-    """An empty database with a current ledger, and an empty landing place."""
-    given = new_warehouse()
-    warehouse.up(given)
-    return given
-
-
-@pytest.fixture
-def debian_warehouse(debian_server: dict[str, str], tmp_path: Path) -> Settings:
-    """The same on Debian's PostgreSQL."""
+def on_debian(debian_server: dict[str, str], tmp_path: Path) -> Checkout:
+    """The small project on Debian's PostgreSQL; nothing is there yet."""
     name = f"test_{secrets.token_hex(4)}"
     server = make_conninfo(**debian_server, dbname="postgres")
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"create database {name}")
     url = "postgresql://{user}:{password}@{host}:{port}/".format(**debian_server) + name
-    given = warehouses.of(tmp_path / "debian", url)
-    warehouse.up(given)
-    return given
-
-
-@pytest.fixture
-def connection(empty_warehouse: Settings) -> Iterator[database.Connection]:
-    with database.connect(empty_warehouse) as opened:
-        yield opened
+    made = states.copy("empty", tmp_path / "debian")
+    return Checkout(made.folder, {"WAREHOUSE_URL": url})
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 
-from tests.conftest import PROJECT
+from orchestration.settings import PROJECT
 from tests.test_layout import TRACKED
 
 README = (PROJECT / "README.md").read_text()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from datetime import date
 
 import pytest
 
-from orchestration import database
-from orchestration.building.build import environment
-from orchestration.ingesting.ingest import ingest
-from orchestration.settings import Settings, environment_with
-from tests.conftest import PROJECT
-from tests.flights import land_days
+from orchestration.settings import PROJECT, environment_with
+from tests.support.checkout import Checkout
 
 
 def call(*arguments: str, variables: dict[str, str] | None = None) -> str:
@@ -27,12 +24,14 @@ def call(*arguments: str, variables: dict[str, str] | None = None) -> str:
 
 
 @pytest.fixture
-def analyst(empty_warehouse: Settings) -> dict[str, str]:
+def analyst(flights: Checkout) -> dict[str, str]:
     """What a shell of an analyst's holds: the warehouse, with one day ingested."""
-    land_days(empty_warehouse, date(2013, 3, 9))
-    with database.connect(empty_warehouse) as connection:
-        ingest(empty_warehouse, connection)
-    return environment(empty_warehouse, None) | {"DBT_TARGET_PATH": str(empty_warehouse.var)}
+    flights.land_flights(date(2013, 3, 9))
+    flights.call("ingest")
+    said = flights.call("env").splitlines()
+    exported = (line.removeprefix("export ").split("=", 1) for line in said)
+    given = {name: shlex.split(value)[0] if value else "" for name, value in exported}
+    return given | {"DBT_TARGET_PATH": str(flights.var / "target")}
 
 
 def test_python_is_linted() -> None:
@@ -56,16 +55,13 @@ def test_the_project_parses_without_a_warning(analyst: dict[str, str]) -> None:
 
 
 def test_an_analyst_builds_and_tests_everything_in_schemas_of_her_own(
-    analyst: dict[str, str], empty_warehouse: Settings
+    analyst: dict[str, str], flights: Checkout
 ) -> None:
     output = call("dbt.cli.main", "build", variables=analyst)
     assert "unit tests" in output
     assert "ERROR=0" in output
-    with database.connect(empty_warehouse) as connection:
-        schemas = connection.execute(
-            "select distinct schemaname from pg_tables where tablename = 'fct_flights'"
-        ).fetchall()
-    assert schemas == [("dev_tester_candidate",)]
+    schemas = "select distinct schemaname from pg_tables where tablename = 'fct_flights'"
+    assert flights.query(schemas) == [("dev_tester_candidate",)]
 
 
 def test_target_prod_outside_a_run_is_refused(analyst: dict[str, str]) -> None:

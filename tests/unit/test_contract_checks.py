@@ -7,7 +7,7 @@ import pytest
 
 from orchestration.ingesting import contract_checks, contract_files
 from orchestration.ingesting.contract_checks import check, differences, required_level
-from tests.conftest import PROJECT
+from orchestration.settings import PROJECT
 
 GATE = "  - name: gate\n        logicalType: string\n    "
 FLIGHTS = (PROJECT / "contracts/flights.yml").read_text()

@@ -11,7 +11,7 @@ from open_data_contract_standard.model import OpenDataContractStandard
 
 from orchestration.errors import UsageError
 from orchestration.ingesting import contract_files
-from tests.conftest import PROJECT
+from orchestration.settings import PROJECT
 
 ALL = sorted((PROJECT / "contracts").glob("*.yml"))
 

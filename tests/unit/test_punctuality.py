@@ -21,8 +21,8 @@ from orchestration.overview.punctuality import (
     Calendar,
     Published,
 )
+from orchestration.settings import PROJECT
 from orchestration.watching import sla
-from tests.conftest import PROJECT
 
 FIRST = date(2026, 3, 1)
 NOW = datetime(2026, 3, 20, 12, tzinfo=UTC)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from orchestration import settings
 from orchestration.ingesting import sample
-from tests.flights import lines_of, whole_year
+from tests.support.files import lines_of
+from tests.support.flights import whole_year
 
 
 def test_the_year_is_whole() -> None:

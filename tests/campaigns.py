@@ -1,0 +1,179 @@
+"""`make faults`: what is a campaign and not a test; hours of it, resumable, with a page of results.
+
+- sweep: every single operation of a run, a rollback and gc fails once, in two ways;
+- histories: random histories, with backfills and without, far more than in a test run;
+- readers: a thousand publications under readers;
+- mutations: a broken line at each step, which the tests must notice (`tests/mutations/*.patch`);
+- loaded: the whole suite ten times, with a load beside it that keeps all cores busy.
+
+Each result is a line of JSON in `var/faults/<campaign>.jsonl` and is not done again: an interrupted
+campaign goes on. `python -m tests.campaigns <names>` runs some of them; `docs/faults.md` is written
+anew from what is there. A commit's results are its own: another commit starts over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tests.support import keeper
+
+PROJECT = Path(__file__).parent.parent
+LOGS = PROJECT / "var/faults"
+MUTATIONS = Path(__file__).parent / "mutations"
+_TIMES, _BURNERS = 10, 6
+_SUITE = ("-m", "not runners", "--numprocesses", "2", "--dist", "loadgroup")
+Line = dict[str, Any]
+
+
+def main(names: list[str]) -> int:
+    LOGS.mkdir(parents=True, exist_ok=True)
+    failed = [name for name in names or list(CAMPAIGNS) if not CAMPAIGNS[name]()]
+    from tests import faults_page
+
+    print(f"  faults  {faults_page.write().relative_to(PROJECT)}")
+    for name in failed:
+        print(f"  faults  {name}: not as it should be; see {LOGS / name}.jsonl")
+    return 1 if failed else 0
+
+
+def lines(name: str) -> list[Line]:
+    """What a campaign has found so far."""
+    path = LOGS / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def note(name: str, **found: object) -> None:
+    line = {"at": f"{datetime.now(UTC):%Y-%m-%d %H:%M}", "commit": commit(), **found}
+    with (LOGS / f"{name}.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def commit() -> str:
+    """The commit that is tried."""
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=PROJECT, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def pytest(*arguments: str, folder: Path = PROJECT, **variables: str) -> tuple[int, str, float]:
+    """A run of tests with a keeper of its own: exit code, what it said, seconds."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments], cwd=folder,
+        env={**keeper.outside(), "CI": "true", **variables}, text=True, capture_output=True,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr, time.monotonic() - began
+
+
+def sweep() -> bool:
+    """Resumable by the operation."""
+    log = str(LOGS / "operations.jsonl")
+    code, said, seconds = pytest(
+        "tests/faults/test_sweep.py", AIRWORTHY_EVERY="1", AIRWORTHY_SWEEP_LOG=log
+    )
+    note("sweep", green=code == 0, seconds=round(seconds), said=said[-2000:] if code else "")
+    return code == 0
+
+
+def histories() -> bool:
+    """Random every time: each line is that many more."""
+    examples, steps = os.environ.get("EXAMPLES", "100"), os.environ.get("STEPS", "20")
+    is_green = True
+    for file in ("tests/pipeline/test_equivalence.py", "tests/backfill/test_equivalence.py"):
+        code, said, seconds = pytest(file, AIRWORTHY_EXAMPLES=examples, AIRWORTHY_STEPS=steps)
+        note(
+            "histories", file=file, examples=int(examples), steps=int(steps), green=code == 0,
+            seconds=round(seconds), said=said[-6000:] if code else "",
+        )  # fmt: skip
+        is_green = is_green and code == 0
+    return is_green
+
+
+def readers() -> bool:
+    code, said, seconds = pytest("tests/publish/test_readers.py", AIRWORTHY_PUBLICATIONS="1000")
+    note("readers", green=code == 0, seconds=round(seconds), said=said[-2000:] if code else "")
+    return code == 0
+
+
+def mutations() -> bool:
+    """Each patch in a clone of its own: the tests that should notice it first, then all."""
+    known = {line["patch"] for line in lines("mutations") if line["commit"] == commit()}
+    for patch in sorted(MUTATIONS.glob("*.patch")):
+        if patch.name in known:
+            continue
+        with _clone() as folder:
+            subprocess.run(["git", "apply", str(patch)], cwd=folder, check=True)
+            first = [arg for arg in _noticed_by(patch) if (folder / arg.split("::")[0]).exists()]
+            code, said, seconds = pytest("-x", "-q", *first, folder=folder)
+            if code == 0:
+                code, said, more = pytest("-x", "-q", *_SUITE, folder=folder)
+                seconds += more
+        seen = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        note("mutations", patch=patch.name, noticed=code == 1, by=seen[:1], seconds=round(seconds))
+    found = [line for line in lines("mutations") if line["commit"] == commit()]
+    return all(line["noticed"] for line in found)
+
+
+def _noticed_by(patch: Path) -> list[str]:
+    """The tests named in the patch's first lines, `Noticed by: ...`."""
+    head = patch.read_text().partition("diff --git")[0]
+    return next(
+        line.partition(":")[2].split() for line in head.splitlines()
+        if line.startswith("Noticed by:")
+    )  # fmt: skip
+
+
+@contextmanager
+def _clone() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="airworthy-mutant-"))
+    try:
+        subprocess.run(["git", "clone", "-q", str(PROJECT), str(folder)], check=True)
+        (folder / ".venv").symlink_to(PROJECT / ".venv")
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def loaded() -> bool:
+    """The whole suite, again and again, beside processes that keep all cores busy."""
+    done = [line for line in lines("loaded") if line["commit"] == commit()]
+    for number in range(len(done) + 1, _TIMES + 1):
+        burners = [
+            subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(_BURNERS)
+        ]
+        try:
+            code, said, seconds = pytest("-q", *_SUITE)
+        finally:
+            for burner in burners:
+                burner.kill()
+                burner.wait()
+        summary = said.strip().splitlines()[-1:]
+        red = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        note(
+            "loaded", number=number, green=code == 0, seconds=round(seconds), said=summary, red=red
+        )
+        if code:
+            (LOGS / f"loaded-{number}.log").write_text(said)
+    return all(line["green"] for line in lines("loaded") if line["commit"] == commit())
+
+
+CAMPAIGNS: dict[str, Callable[[], bool]] = {
+    "sweep": sweep, "histories": histories, "readers": readers, "mutations": mutations,
+    "loaded": loaded,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,61 @@
+"""What an analyst has: dbt itself, deferring to what is published, and a page of documentation."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from tests.support.checkout import Checkout
+from tests.support.files import DAY
+
+# dbt's own way of being called from Python: its loading, of seconds, serves several commands.
+_DBT = """
+import json, sys
+from dbt.cli.main import dbtRunner
+for arguments in json.loads(sys.argv[1]):
+    if not dbtRunner().invoke(arguments).success:
+        sys.exit(f"failed: {arguments}")
+"""
+
+
+def dbt(made: Checkout, *commands: tuple[str, ...]) -> str:
+    """What dbt says to an analyst in her folder, whose shell has the variables of `make env`."""
+    shell = made.call("env") + '\nexec "$@"'
+    program = [sys.executable, "-c", _DBT, json.dumps(commands)]
+    done = subprocess.run(
+        ["bash", "-ec", shell, "bash", *program], cwd=made.project, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_she_builds_only_what_she_changed_and_reads_the_rest_from_published(
+    empty: Checkout,
+) -> None:
+    # Not a copied state: dbt's manifest of its code holds the database's name.
+    empty.list_stations()
+    empty.land(DAY)
+    empty.call("run")
+    empty.call("state")
+    changed = ("--select", "state:modified+", "--state", str(empty.var / "state"))
+    said = dbt(empty, ("ls", *changed), ("source", "freshness"))
+    assert "No nodes selected" in said
+    assert "PASS freshness of readings.readings" in said
+    empty.edit("models/marts/agg_stations_daily.sql", "with\n\nread", "with\n\n\nread")
+    dbt(empty, ("build", *changed, "--defer"))
+    tables = "select tablename from pg_tables where schemaname like 'dev_tester%'"
+    assert empty.query(tables) == [("agg_stations_daily",)]
+    log = (empty.project / "logs/dbt.log").read_text()
+    assert '"published"."fct_readings"' in log
+
+
+def test_the_documentation_is_one_page_that_needs_no_network(published: Checkout) -> None:
+    said = published.call("docs")
+    page = published.var / "docs/index.html"
+    assert f"open {page}" in said.replace("\n", " ")
+    text = page.read_text()
+    assert '<script src="http' not in text
+    for word in ("agg_stations_daily", "climate@example.com", "As it is published",
+                 "rows up to 20", "Readers see publication 2 of"):  # fmt: skip
+        assert word in text, word

@@ -1,0 +1,29 @@
+"""A run that is killed again and again, each time further on; `tests/faults` has single kills."""
+
+from __future__ import annotations
+
+from tests.pipeline.conftest import Another
+from tests.support.checkout import Checkout
+from tests.support.points import MIDDLE, STEPS, quiet, stop_at
+
+# dbt's sessions carry the number of their run.
+_COMING = (
+    "select pg_sequence_last_value(pg_get_serial_sequence('ops.runs', 'run_id')::regclass) + 1"
+)
+
+
+def test_killed_in_every_step_one_plain_rerun_converges(due: Checkout, another: Another) -> None:
+    before = due.digests()
+    for step in STEPS:
+        with stop_at(due, MIDDLE[step], due.value(_COMING) if step == "build" else 0) as point:
+            process = due.start("run")
+            point.reached(process)
+            process.kill()
+        quiet(due)
+        if step != "publish":  # killed there, it may have done all of it
+            assert due.digests() == before
+    due.call("run")
+    undisturbed = another("due")
+    undisturbed.call("run")
+    assert due.digests() == undisturbed.digests()
+    assert due.has_nothing_to_do()
