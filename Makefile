@@ -209,7 +209,7 @@ state: setup ## Write what dbt build --select state:modified+ --defer compares w
 ##@ Quality
 
 .PHONY: test check faults lint bench test-runners
-WORKERS := --numprocesses logical --maxprocesses 4 --dist loadgroup
+WORKERS := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: .venv/.dev ## Set up what is missing and run all tests
 	@$(PY) -m tests.support.prepare
 	@$(PY) -m pytest -m "not runners" $(WORKERS)

@@ -32,7 +32,8 @@ PROJECT = Path(__file__).parent.parent
 LOGS = PROJECT / "var/faults"
 MUTATIONS = Path(__file__).parent / "mutations"
 _TIMES, _BURNERS = 10, 6
-_SUITE = ("-m", "not runners", "--numprocesses", "2", "--dist", "loadgroup")
+_SUITE = ("-m", "not runners", "--numprocesses", "2", "--dist", "loadfile",
+          "--no-loadscope-reorder")  # fmt: skip
 Line = dict[str, Any]
 
 
@@ -92,7 +93,7 @@ def histories() -> bool:
     """Random every time: each line is that many more."""
     examples, steps = os.environ.get("EXAMPLES", "100"), os.environ.get("STEPS", "20")
     is_green = True
-    for file in ("tests/pipeline/test_equivalence.py", "tests/backfill/test_equivalence.py"):
+    for file in ("tests/pipeline/test_equivalence.py", "tests/backfill/test_histories.py"):
         code, said, seconds = pytest(file, AIRWORTHY_EXAMPLES=examples, AIRWORTHY_STEPS=steps)
         note(
             "histories", file=file, examples=int(examples), steps=int(steps), green=code == 0,

@@ -21,7 +21,7 @@ from psycopg.conninfo import make_conninfo
 
 from orchestration import settings
 from orchestration.warehouse_server import embedded
-from tests.support import keeper, states
+from tests.support import keeper, schedule, states
 from tests.support.checkout import Checkout
 from tests.support.needs import NEEDS, POSTGRESQL
 
@@ -37,8 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
     os._exit(keeper.main_pytest([sys.executable, "-m", "pytest", *config.invocation_params.args]))
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """How `make test` spreads tests over workers."""
+    return schedule.ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Do not run tests whose program is missing, and say so at the end; in CI they fail instead."""
+    schedule.order(items)
     packages = {need.name: need for need in NEEDS}
     for item in items:
         marker = item.get_closest_marker("needs")

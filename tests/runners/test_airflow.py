@@ -12,11 +12,9 @@ from tests.support.orchestrators import (
     Airflow,
     digest_by_shell,
     new_day,
-    together,
 )
 from tests.support.patience import until
 
-pytestmark = together
 _MODEL = "models/marts/agg_stations_daily.sql"
 _LAST = "select * from aggregated"
 

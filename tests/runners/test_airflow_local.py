@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tests.support.orchestrators import Airflow, together
+from tests.support.orchestrators import Airflow
 from tests.support.receiver import Receiver
 
-pytestmark = together
 _MODEL = "models/marts/agg_stations_daily.sql"
 _DAG = "warehouse_local"
 

@@ -12,11 +12,10 @@ from orchestration.airflow_server import api as airflow_api
 from orchestration.errors import AirworthyError
 from orchestration.prefect_server import api as prefect_api
 from tests.support.lossy import losing_first_answer
-from tests.support.orchestrators import STEPS, Airflow, Prefect, new_day, together
+from tests.support.orchestrators import STEPS, Airflow, Prefect, new_day
 from tests.support.patience import until
 from tests.support.receiver import Receiver
 
-pytestmark = together
 _NOWHERE = "http://127.0.0.1:9"
 _CHUNKS = (
     "select chunks.state, runner from ops.backfill_chunk_states as chunks"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tests.support.orchestrators import Prefect, together
+from tests.support.orchestrators import Prefect
 from tests.support.patience import slowness, until
 
-pytestmark = together
 _MODEL = "models/marts/agg_stations_daily.sql"
 _LAST = "select * from aggregated"
 _SUITE = "expectations/agg_stations_daily.json"

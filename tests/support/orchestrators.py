@@ -2,7 +2,7 @@
 
 Each looks at a landing place of its own, so that what a test lets land is taken in by the one that
 it is about. Tests have days, DAG runs and flow runs of their own. They run one after the other, on
-one worker (`pytest.mark.xdist_group`): there is one warehouse, and one run at a time in it.
+one worker (`schedule.py`): there is one warehouse, and one run at a time in it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from orchestration.airflow_server import api as airflow_api
 from orchestration.airflow_server import home as airflow_home
@@ -27,8 +26,6 @@ from orchestration.settings import PROJECT
 from tests.support import shared, states
 from tests.support.checkout import Checkout
 from tests.support.patience import until
-
-together = pytest.mark.xdist_group("orchestrators")
 
 # What both orchestrators run, in this order.
 STEPS = {
