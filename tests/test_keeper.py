@@ -89,7 +89,7 @@ def started(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
 
 
 def alive(run: Run) -> list[psutil.Process]:
-    return [p for p in run.below if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    return [process for process in run.below if keeper.is_alive(process)]
 
 
 _ENDS: dict[str, Callable[[Run], object]] = {

@@ -135,4 +135,4 @@ def test_any_history_with_backfills_ends_in_the_marts_of_a_build_from_scratch(
     tmp_path: Path,
 ) -> None:
     with world(tmp_path) as both:
-        play(Backfilled, both, examples=3, steps=10)
+        play(Backfilled, both, examples=1, steps=8)

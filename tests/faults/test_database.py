@@ -9,42 +9,43 @@ import pytest
 
 from orchestration.warehouse_server import embedded, server_user
 from tests.faults.chunks import THREE_DAYS, require_all_of_it
-from tests.faults.converge import before, require_rerun_converges
+from tests.faults.converge import before, require_nothing_half_done, require_rerun_converges
 from tests.support import files, points, states
 from tests.support.checkout import Checkout
-from tests.support.points import FACTS, MIDDLE, STEPS, stop_at
+from tests.support.points import FACTS, MIDDLE, STEPS, coming_run, stop_at
 
 _KEPT = "due"
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_session_that_is_ended_in_the_middle_of_a_step_spoils_nothing(
-    due: Checkout, step: str
-) -> None:
-    with stop_at(due, MIDDLE[step], 3 if step == "build" else 0) as point:
-        process = due.start("run")
-        session = point.reached(process)
-        assert due.value(f"select pg_terminate_backend({session})") is True
-        # dbt records that its model failed; the other steps end with the error.
-        assert process.wait() == (3 if step == "build" else 1)
-    assert "Traceback" not in process.said
-    assert due.digests() == before()
+def test_a_session_that_is_ended_in_the_middle_of_any_step_spoils_nothing(due: Checkout) -> None:
+    for step in STEPS:
+        with stop_at(due, MIDDLE[step], coming_run(due) if step == "build" else 0) as point:
+            process = due.start("run")
+            session = point.reached(process)
+            assert due.value(f"select pg_terminate_backend({session})") is True
+            # dbt records that its model failed; the other steps end with the error.
+            assert process.wait() == (3 if step == "build" else 1)
+        assert "Traceback" not in process.said
+        assert due.digests() == before()
+        points.quiet(due)
+        require_nothing_half_done(due)
     require_rerun_converges(due)
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_server_that_stops_at_once_in_the_middle_of_a_step_spoils_nothing(
-    on_own_server: Checkout, step: str
+def test_a_server_that_stops_at_once_in_the_middle_of_any_step_spoils_nothing(
+    on_own_server: Checkout,
 ) -> None:
     made = on_own_server
-    with stop_at(made, MIDDLE[step], 3 if step == "build" else 0) as point:
-        process = made.start("run")
-        point.reached(process)
-        stop_at_once(made)
-        assert process.wait() == 1
-    assert "Traceback" not in process.said
-    made.call("up")
-    assert made.digests() == before()
+    for step in STEPS:
+        with stop_at(made, MIDDLE[step], coming_run(made) if step == "build" else 0) as point:
+            process = made.start("run")
+            point.reached(process)
+            stop_at_once(made)
+            assert process.wait() == 1
+        assert "Traceback" not in process.said
+        made.call("up")
+        require_nothing_half_done(made)
+        assert made.digests() == before()
     require_rerun_converges(made)
 
 

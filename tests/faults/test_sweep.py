@@ -32,7 +32,7 @@ def test_whichever_operation_of_a_run_fails_one_plain_rerun_converges(tmp_path: 
 
         operations = each.operations("run")
         assert each.made.digests() == after()
-        sweep(each, ("run",), operations, 8, require_rerun)
+        sweep(each, ("run",), operations, 30, require_rerun)
 
 
 @pytest.mark.parametrize(
@@ -55,4 +55,4 @@ def test_whichever_operation_of_a_rollback_or_gc_fails_it_can_be_done_again(
             assert made.value(count) == raw
             assert made.value("select count(*) < 2 from ops.holds")
 
-        sweep(each, command, operations, 2, require_it_can_be_done_again)
+        sweep(each, command, operations, 6, require_it_can_be_done_again)

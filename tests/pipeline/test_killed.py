@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from tests.pipeline.conftest import Another
 from tests.support.checkout import Checkout
-from tests.support.points import MIDDLE, STEPS, quiet, stop_at
-
-# dbt's sessions carry the number of their run.
-_COMING = (
-    "select pg_sequence_last_value(pg_get_serial_sequence('ops.runs', 'run_id')::regclass) + 1"
-)
+from tests.support.points import MIDDLE, STEPS, coming_run, quiet, stop_at
 
 
 def test_killed_in_every_step_one_plain_rerun_converges(due: Checkout, another: Another) -> None:
     before = due.digests()
     for step in STEPS:
-        with stop_at(due, MIDDLE[step], due.value(_COMING) if step == "build" else 0) as point:
+        with stop_at(due, MIDDLE[step], coming_run(due) if step == "build" else 0) as point:
             process = due.start("run")
             point.reached(process)
             process.kill()

@@ -11,8 +11,9 @@ import pytest
 from orchestration.airflow_server import api as airflow_api
 from orchestration.errors import AirworthyError
 from orchestration.prefect_server import api as prefect_api
+from tests.support.keeper import is_alive
 from tests.support.lossy import losing_first_answer
-from tests.support.orchestrators import STEPS, Airflow, Prefect, new_day
+from tests.support.orchestrators import STEPS, Airflow, Prefect, new_day, stop_airflow
 from tests.support.patience import until
 from tests.support.receiver import Receiver
 
@@ -170,3 +171,13 @@ def test_lineage_names_jobs_and_datasets_alike_whoever_ran_them(
 
 def _tags(event: dict[str, Any]) -> dict[str, str]:
     return {tag["key"]: tag["value"] for tag in event["run"]["facets"]["tags"]["tags"]}
+
+
+def test_airflow_ends_with_all_of_its_processes(airflow: Airflow) -> None:
+    running = airflow.processes()
+    assert set(running) == {"api-server", "dag-processor", "triggerer", "scheduler"}
+    below = [child for process in running.values() for child in process.children(recursive=True)]
+    said = stop_airflow()
+    assert "stopped" in said
+    until(lambda: not any(is_alive(p) for p in [*running.values(), *below]), 60)
+    assert airflow.processes() == {}

@@ -51,7 +51,7 @@ def test_a_blocking_gate_fails_the_flow_at_once(prefect: Prefect) -> None:
 def test_a_step_that_takes_too_long_is_ended_with_its_process(prefect: Prefect) -> None:
     change_the_model(prefect)
     limit = prefect.checkout.project / ".env"
-    seconds = round(12 * slowness())  # enough for the steps before
+    seconds = round(6 * slowness())  # enough for the steps before
     limit.write_text(f"STEP_TIMEOUT_SECONDS={seconds}\n")
     with prefect.checkout.locked(_MART):
         run = prefect.start()

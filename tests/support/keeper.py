@@ -85,13 +85,16 @@ def end_all(process: psutil.Process, seconds: float = 5) -> None:
         time.sleep(0.05)
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs, and does not only wait for somebody to ask how it ended."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _below(process: psutil.Process) -> list[psutil.Process]:
-    found = []
-    for each in process.children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if each.status() != psutil.STATUS_ZOMBIE:
-                found.append(each)
-    return found
+    return [each for each in process.children(recursive=True) if is_alive(each)]
 
 
 def _reap() -> None:

@@ -87,6 +87,12 @@ def stop_when_made(made: Checkout, relation: str, run_id: int) -> Iterator[Point
         yield _hold(connection, number)
 
 
+def coming_run(made: Checkout) -> int:
+    """The number of the next run to be planned: dbt's sessions carry it."""
+    last = "pg_sequence_last_value(pg_get_serial_sequence('ops.runs', 'run_id')::regclass)"
+    return int(made.value(f"select {last} + 1"))
+
+
 def is_waiting(made: Checkout, name: str = "airworthy main") -> bool:
     """Whether a session of that name waits for another one's lock."""
     return bool(made.query(

@@ -9,7 +9,8 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support import keeper
@@ -32,6 +33,16 @@ def once(name: str, make: Callable[[Path], object]) -> Path:
             make(made)
             done.touch()
     return made
+
+
+@contextmanager
+def unlocked(name: str) -> Iterator[bool]:
+    """Undo `once`: whether it was done; whoever needs it next makes it again."""
+    done = folder() / f"{name}.done"
+    with (folder() / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield done.exists()
+        done.unlink(missing_ok=True)
 
 
 def forget(program: subprocess.Popen[bytes]) -> None:
