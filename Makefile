@@ -209,7 +209,8 @@ state: setup ## Write what dbt build --select state:modified+ --defer compares w
 ##@ Quality
 
 .PHONY: test check faults lint bench test-runners
-WORKERS := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# One more than there are cores: one of them mostly waits, for Airflow and Prefect.
+WORKERS := --numprocesses $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1))) --maxprocesses 5 --dist loadfile --no-loadscope-reorder
 test: .venv/.dev ## Set up what is missing and run all tests
 	@$(PY) -m tests.support.prepare
 	@$(PY) -m pytest -m "not runners" $(WORKERS)
