@@ -27,12 +27,12 @@ _NEWEST = "select runner, state from ops.runs order by run_id desc limit 1"
 
 def test_each_starts_a_run_of_the_other_and_waits(airflow: Airflow, prefect: Prefect) -> None:
     by_airflow = airflow.start("run_prefect")
-    by_prefect = prefect.start("airflow-dag")
     assert airflow.end(by_airflow, "run_prefect") == "success"
     key = f"airflow.run_prefect.{by_airflow}.run.-1"
     (run,) = (run for run in prefect.runs() if run["idempotency_key"] == key)
     assert prefect.end(run["id"])["type"] == "COMPLETED"
 
+    by_prefect = prefect.start("airflow-dag")
     said = f"Airflow's run prefect.{by_prefect} of warehouse succeeded."
     assert prefect.end(by_prefect)["message"] == said
     assert airflow.client.state("warehouse", f"prefect.{by_prefect}") == "success"
