@@ -217,7 +217,7 @@ test: .venv/.dev ## Set up what is missing and run all tests
 
 check: .venv/.dev ## The quick part of it while you work: lint, types, unit, layout, one real run
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
-	@$(PY) -m pytest tests/unit tests/test_layout.py tests/test_docs.py tests/pipeline/test_run.py $(WORKERS)
+	@$(PY) -m pytest tests/unit tests/test_layout.py tests/test_docs.py tests/pipeline/test_run.py::test_new_days_are_published_and_a_second_run_changes_nothing $(WORKERS)
 
 test-runners: .venv/.dev ## Airflow with Celery workers over Redis (Debian's redis-server)
 	@$(PY) -m tests.support.prepare
