@@ -54,6 +54,12 @@ def lines(name: str) -> list[Line]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def of_this_commit(name: str) -> list[Line]:
+    """Those of them that are about the commit that is tried."""
+    now = commit()
+    return [line for line in lines(name) if line["commit"] == now]
+
+
 def note(name: str, **found: object) -> None:
     line = {"at": f"{datetime.now(UTC):%Y-%m-%d %H:%M}", "commit": commit(), **found}
     with (LOGS / f"{name}.jsonl").open("a") as file:
@@ -111,7 +117,7 @@ def readers() -> bool:
 
 def mutations() -> bool:
     """Each patch in a clone of its own: the tests that should notice it first, then all."""
-    known = {line["patch"] for line in lines("mutations") if line["commit"] == commit()}
+    known = {line["patch"] for line in of_this_commit("mutations")}
     for patch in sorted(MUTATIONS.glob("*.patch")):
         if patch.name in known:
             continue
@@ -124,8 +130,7 @@ def mutations() -> bool:
                 seconds += more
         seen = [line for line in said.splitlines() if line.startswith(("FAILED", "ERROR"))]
         note("mutations", patch=patch.name, noticed=code == 1, by=seen[:1], seconds=round(seconds))
-    found = [line for line in lines("mutations") if line["commit"] == commit()]
-    return all(line["noticed"] for line in found)
+    return all(line["noticed"] for line in of_this_commit("mutations"))
 
 
 def _noticed_by(patch: Path) -> list[str]:
@@ -150,13 +155,12 @@ def _clone() -> Iterator[Path]:
 
 def loaded() -> bool:
     """The whole suite, again and again, beside processes that keep all cores busy."""
-    done = [line for line in lines("loaded") if line["commit"] == commit()]
-    for number in range(len(done) + 1, _TIMES + 1):
+    for number in range(len(of_this_commit("loaded")) + 1, _TIMES + 1):
         burners = [
             subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(_BURNERS)
         ]
         try:
-            code, said, seconds = pytest("-q", *_SUITE)
+            code, said, seconds = pytest(*_SUITE)
         finally:
             for burner in burners:
                 burner.kill()
@@ -168,7 +172,7 @@ def loaded() -> bool:
         )
         if code:
             (LOGS / f"loaded-{number}.log").write_text(said)
-    return all(line["green"] for line in lines("loaded") if line["commit"] == commit())
+    return all(line["green"] for line in of_this_commit("loaded"))
 
 
 CAMPAIGNS: dict[str, Callable[[], bool]] = {

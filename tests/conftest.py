@@ -6,7 +6,6 @@ import os
 import pwd
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from psycopg.conninfo import make_conninfo
 
 from orchestration import settings
 from orchestration.warehouse_server import embedded
-from tests.support import keeper, schedule, states
+from tests.support import keeper, schedule, shared, states
 from tests.support.checkout import Checkout
 from tests.support.needs import NEEDS, POSTGRESQL
 
@@ -149,7 +148,7 @@ def debian_server() -> Iterator[dict[str, str]]:
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **who,
         )  # fmt: skip
 
-    data, port = str(home / "data"), _free_port()
+    data, port = str(home / "data"), shared.free_port()
     password = secrets.token_urlsafe(12)
     (home / "password").write_text(password)
     run("initdb", "-D", data, "-U", "tester", "-A", "scram-sha-256", "--encoding=UTF8",
@@ -171,9 +170,3 @@ def on_debian(debian_server: dict[str, str], tmp_path: Path) -> Checkout:
     url = "postgresql://{user}:{password}@{host}:{port}/".format(**debian_server) + name
     made = states.copy("empty", tmp_path / "debian")
     return Checkout(made.folder, {"WAREHOUSE_URL": url})
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

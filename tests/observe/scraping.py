@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.request import urlopen
@@ -10,6 +9,7 @@ from urllib.request import urlopen
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support import shared
 from tests.support.checkout import Checkout
 from tests.support.points import await_while_running
 
@@ -20,7 +20,7 @@ Scrape = Callable[[], list[Metric]]
 @contextmanager
 def served(made: Checkout, **variables: str) -> Iterator[Scrape]:
     """Serve metrics; call what is yielded for one scrape."""
-    port = free_port()
+    port = shared.free_port()
     process = made.start("metrics", METRICS_PORT=str(port), **variables)
     await_while_running(lambda: "Ctrl-C ends it" in process.said, process)
 
@@ -44,9 +44,3 @@ def samples(families: list[Metric]) -> Samples:
 def names(families: list[Metric]) -> set[str]:
     """The names of all metrics, also of those without a value."""
     return {f.name + "_total" * (f.type == "counter") for f in families}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

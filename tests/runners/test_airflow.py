@@ -16,9 +16,6 @@ from tests.support.orchestrators import (
 )
 from tests.support.patience import until
 
-_MODEL = "models/marts/agg_stations_daily.sql"
-_LAST = "select * from aggregated"
-
 
 def publishing_runs(airflow: Airflow) -> int:
     """How many DAG runs published."""

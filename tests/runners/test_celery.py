@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +12,7 @@ import pytest
 from orchestration.airflow_server import home
 from orchestration.daemons import processes
 from orchestration.warehouse_server import embedded
-from tests.support import states
+from tests.support import shared, states
 from tests.support.checkout import Checkout
 from tests.support.files import DAY
 from tests.support.needs import REDIS
@@ -27,9 +26,7 @@ def redis(tmp_path: Path) -> Iterator[str]:
     """The URL of a throw-away Redis."""
     program = REDIS.find()
     assert program, "set-up should have installed it"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = shared.free_port()
     command = [str(program), "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
         yield f"redis://127.0.0.1:{port}/0"

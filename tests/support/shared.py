@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,6 +44,13 @@ def unlocked(name: str) -> Iterator[bool]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield done.exists()
         done.unlink(missing_ok=True)
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def forget(program: subprocess.Popen[bytes]) -> None:
