@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import json
 import os
 import signal
@@ -28,24 +27,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from orchestration import preload
+
 if TYPE_CHECKING:
     from orchestration.settings import Settings
-
-# Libraries only: the project's own modules may change while the process lives.
-_LOADED = (
-    "dbt.cli.main",
-    "dbt.task.build",
-    "dbt.adapters.postgres",
-    "fsspec.implementations.local",
-    "great_expectations",
-    "jinja2",
-    "open_data_contract_standard.model",
-    "polars",
-    "psycopg",
-    "psycopg.types.json",
-    "rich.progress",
-    "sqlglot",
-)
 
 # What a step says while it runs: {"said": line}, {"logged": a library's line}, or
 # {"node": unique id, "status": dbt's word}.
@@ -230,9 +215,8 @@ class _Lines:
 
 def _serve(path: Path) -> None:
     """Copy this process for each connection; runs until it is ended."""
-    for name in _LOADED:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(name)
+    preload.load(*preload.OF_STEPS)
+    preload.let_dbt_read_a_project()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the copies
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:

@@ -7,9 +7,11 @@ anything is waited for.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
 import psutil
@@ -37,9 +39,9 @@ def stop(place: Place, names: Sequence[str] | None = None) -> list[str]:
     children = [child for process in processes for child in _children(process)]
     for process in processes:
         process.terminate()
-    _, alive = psutil.wait_procs([*processes, *children], timeout=_STOP_SECONDS)
-    for process in alive:
-        process.kill()
+    for process in _left_after(_STOP_SECONDS, [*processes, *children]):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     _record(place, {name: p for name, p in known.items() if name not in running})
     return list(running)
 
@@ -52,13 +54,26 @@ def recorded(place: Place) -> dict[str, psutil.Process]:
         return {}
     alive = {}
     for name, (pid, started) in known.items():
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
-            if process.create_time() == started and process.status() != psutil.STATUS_ZOMBIE:
+            if process.create_time() == started and _is_alive(process):
                 alive[name] = process
-        except psutil.NoSuchProcess:
-            continue
     return alive
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that has ended and is not reaped, as in containers, does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _left_after(seconds: float, processes: list[psutil.Process]) -> list[psutil.Process]:
+    until = time.monotonic() + seconds
+    while (left := [each for each in processes if _is_alive(each)]) and time.monotonic() < until:
+        time.sleep(0.1)
+    return left
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:

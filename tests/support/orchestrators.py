@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -26,6 +27,7 @@ from orchestration.prefect_server import home as prefect_home
 from orchestration.settings import PROJECT
 from tests.support import shared, states
 from tests.support.checkout import Checkout
+from tests.support.keeper import is_alive
 from tests.support.patience import until
 
 # What both orchestrators run, in this order.
@@ -186,8 +188,9 @@ class Prefect:
         return process
 
     def step_processes(self) -> list[psutil.Process]:
-        steps = processes.recorded(self.home)["steps"]
-        return [p for p in steps.children() if p.status() != psutil.STATUS_ZOMBIE]
+        """Those that live; each leads a session of its own."""
+        below = processes.recorded(self.home)["steps"].children()
+        return [p for p in below if is_alive(p) and os.getsid(p.pid) == p.pid]
 
     def flow_process(self) -> psutil.Process:
         (process,) = processes.recorded(self.home)["flows"].children()
