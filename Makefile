@@ -215,8 +215,9 @@ test: .venv/.dev ## Set up what is missing and run all tests
 	@$(PY) -m tests.support.prepare
 	@$(PY) -m pytest -m "not runners" $(WORKERS)
 
-check: .venv/.dev ## The quick part of it while you work: lint, types, unit, layout, one real run
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+LINT_PYTHON = $(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+check: .venv/.dev ## The quick part of it while you work: Python, types, unit, layout, one real run
+	@$(LINT_PYTHON)
 	@$(PY) -m pytest tests/unit tests/test_layout.py tests/test_docs.py tests/pipeline/test_run.py::test_new_days_are_published_and_a_second_run_changes_nothing $(WORKERS)
 
 test-runners: .venv/.dev ## Airflow with Celery workers over Redis (Debian's redis-server)
@@ -226,8 +227,8 @@ test-runners: .venv/.dev ## Airflow with Celery workers over Redis (Debian's red
 faults: .venv/.dev ## Campaigns: each operation fails once, random histories, broken lines, a crowded machine; hours
 	@$(PY) -m tests.campaigns $(CAMPAIGNS)
 
-lint: .venv/.dev ## Check SQL, Python and types
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+lint: .venv/.dev ## Check Python, types and SQL
+	@$(LINT_PYTHON)
 	@eval "$$($(RUN) env)" && $(PY) -m sqlfluff lint models tests/data_tests
 
 bench: .venv/.bench ## Measure; results go to benchmarks/results

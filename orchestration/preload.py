@@ -18,6 +18,7 @@ OF_STEPS = (
     "dbt.adapters.postgres",
     "dbt.cli.main",
     "dbt.task.build",
+    "dbt_common.clients.agate_helper",
     "fsspec.implementations.local",
     "great_expectations",
     "jinja2",
@@ -50,11 +51,17 @@ def load(*names: str) -> None:
 
 
 def let_dbt_read_a_project() -> None:
-    """Let dbt work out the shape of its own files, for seconds, as at any first project.
+    """Let dbt work out the shape of its own files and macros, for seconds, as at any first project.
 
     Not by its static parser, which starts threads that a copy of this process would lack.
     """
+    with contextlib.suppress(ImportError):
+        _read_a_project()
+
+
+def _read_a_project() -> None:
     from dbt.cli.main import dbtRunner
+    from dbt_common.clients.jinja import template_cache
 
     with tempfile.TemporaryDirectory() as folder:
         for name, text in _PROJECT.items():
@@ -64,4 +71,6 @@ def let_dbt_read_a_project() -> None:
         read = ["parse", "--quiet", "--no-static-parser", "--no-send-anonymous-usage-stats"]
         where = ["--project-dir", folder, "--profiles-dir", folder, "--log-path", folder]
         for _ in range(2):  # anew, and from what it kept
-            dbtRunner().invoke([*read, *where])
+            done = dbtRunner().invoke([*read, *where])
+    for macro in getattr(done.result, "macros", {}).values():
+        template_cache.get_node_template(macro)

@@ -29,6 +29,8 @@ from tests.support.needs import NEEDS, POSTGRESQL
 def pytest_configure(config: pytest.Config) -> None:
     """Let a keeper run the tests, and only wait here."""
     if keeper.is_kept() or config.option.collectonly:
+        if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+            schedule.give_way(worker)
         return
     capture = config.pluginmanager.getplugin("capturemanager")
     if capture:

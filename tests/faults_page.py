@@ -33,8 +33,8 @@ Files land in any order, late, corrected, doubled, withdrawn; code changes; tabl
 and backfills are abandoned anywhere. After each run the marts must be those of a build from
 scratch.
 
-| when | which | histories | steps each, at most | seconds | found |
-|---|---|---|---|---|---|
+| when | histories | steps each, at most | seconds | found |
+|---|---|---|---|---|
 """
 _READERS = """\
 ## Readers
@@ -90,7 +90,7 @@ def _histories() -> str:
     rows, said = "", ""
     for line in lines("histories"):
         found = "none" if line["green"] else "see below"
-        rows += f"| {line['at']} | `{line['file']}` | {line['examples']} | {line['steps']}"
+        rows += f"| {line['at']} | {line['examples']} | {line['steps']}"
         rows += f" | {line['seconds']:,} | {found} |\n"
         said += "" if line["green"] else f"\n```\n{line['said']}\n```\n"
     return _HISTORIES + rows + said

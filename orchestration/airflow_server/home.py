@@ -103,7 +103,7 @@ def _options(settings: Settings, home: Home) -> dict[str, dict[str, object]]:
         },
         "api_auth": {"jwt_secret": home.secret("jwt-secret")},
         "scheduler": {
-            "scheduler_idle_sleep_time": 0.2,
+            "scheduler_idle_sleep_time": 0.5,
             "parsing_cleanup_interval": 60,
             "enable_health_check": False,
             # How long a task whose process was killed counts as running.

