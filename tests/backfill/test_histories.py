@@ -1,6 +1,6 @@
 """Whatever backfills, runs and providers do, the marts are those of a build from scratch.
 
-The histories of `tests/support/histories.py`, and in them backfills of random ranges and chunks: finished,
+The histories of `tests/support`, and in them backfills of random ranges and chunks: finished,
 abandoned at a chunk or in the middle of its audit, resumed, staged, with other code, cancelled.
 """
 
