@@ -165,7 +165,7 @@ def _by_hand(settings: Settings) -> float:
     """Seconds of the statements that dbt sent for its last full build, in one session."""
     written = {path.name: path for path in (settings.var / "dbt/run").rglob("*.sql")}
     manifest = parse(settings)
-    nodes = [node for node in read(manifest).nodes if node.kind != "seed"]
+    nodes = [node for node in read(manifest, settings.project).nodes if node.kind != "seed"]
     paths = [written[Path(manifest.nodes[node.unique_id].path).name] for node in nodes]
     with database.connect(settings, name="bench") as connection:
         indexes = connection.execute(

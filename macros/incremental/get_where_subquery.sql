@@ -4,7 +4,7 @@
     {%- set tested = graph.nodes.get(model.attached_node) if execute else none -%}
     {%- if tested and tested.config.meta.get('partition_column') -%}
         {%- set rebuilt = is_in_run_partitions(
-            tested.config.meta.partition_column, of=tested.alias
+            adapter.quote(tested.config.meta.partition_column), of=tested.alias
         ) -%}
         {%- do conditions.append(rebuilt) if rebuilt != 'true' -%}
     {%- endif -%}

@@ -1,5 +1,5 @@
 {% macro begin_build() %}
-    {%- if execute and target.name == 'prod' and flags.WHICH in ('build', 'run', 'seed') -%}
+    {%- if execute and target.name == 'prod' and flags.WHICH in ('build', 'run', 'seed', 'snapshot', 'test') -%}
         {%- if find_run_id() is none -%}
             {{ exceptions.raise_compiler_error(
                 'Target prod builds the candidate of one run of the ledger, and this is no run. '

@@ -8,7 +8,6 @@ verdict, and without one nothing can be published.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from orchestration import console, database, tables
-from orchestration.auditing import baseline, marts
+from orchestration.auditing import baseline, evidence, marts
 from orchestration.auditing.auditor import Auditor, IncompleteAnswer, auditor
 from orchestration.auditing.checks import Check, Verdict
 from orchestration.auditing.marts import Mart
@@ -37,7 +36,7 @@ def gate(
         ready: an auditor that was started before, to save its start.
     """
     run.require(connection, "built", "blocked", "passed")
-    checks = list(_evidence(connection, run))
+    checks = list(evidence.of_run(connection, run))
     digest = ""
     if all(check.passed or check.severity == "warning" for check in checks):
         digest = marts.candidate_digest(connection, run.run_id)
@@ -46,24 +45,6 @@ def gate(
     verdict = Verdict(run, passed, digest, tuple(checks))
     _record(connection, verdict)
     return verdict
-
-
-def _evidence(connection: database.Connection, run: Run) -> Iterator[Check]:
-    rows = connection.execute(
-        "select nodes.name, nodes.resource_type, results.status, results.failures, results.message"
-        " from ops.run_nodes as nodes left join ops.build_results as results"
-        " using (run_id, unique_id) where nodes.run_id = %s order by nodes.name",
-        [run.run_id],
-    ).fetchall()
-    if not rows:
-        yield Check("evidence", "dbt", "nodes", "critical", False, "none", "at least one")
-    for name, kind, status, failures, message in rows:
-        severity = "warning" if status == "warn" else "critical"
-        passed = status in ("success", "pass")
-        yield Check(
-            "evidence", name, f"{kind} ran", severity, passed, status or "no result",
-            "success or pass", failures, note="" if passed else (message or ""),
-        )  # fmt: skip
 
 
 def _expectations(

@@ -14,7 +14,7 @@ from typing import Any
 from orchestration import database
 from orchestration.settings import Settings
 
-_BUILT = ("model", "seed", "snapshot")
+_BUILT = ("model", "seed")
 
 
 @dataclass(frozen=True)

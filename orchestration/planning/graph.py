@@ -6,20 +6,20 @@ Reads the manifest, writes nothing.
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestration.errors import UsageError
+from orchestration.planning import refusals
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
 Dates = set[date]
 
-BUILT = ("model", "seed", "snapshot")
-GRAINS = ("day", "month")
+BUILT = ("model", "seed")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Partitioning:
 
 @dataclass(frozen=True)
 class Node:
-    """A model, seed, snapshot or test.
+    """A model, seed or test.
 
     Attributes:
         name: of its relation; for tests its own.
@@ -96,27 +96,25 @@ class Graph:
     sources: dict[str, str]
 
 
-def read(manifest: Manifest) -> Graph:
+def read(manifest: Manifest, project: Path) -> Graph:
     """The project's graph.
 
     Raises:
-        UsageError: a model's meta cannot be understood.
+        UsageError: the ledger could not keep right what the project asks for.
     """
-    nodes = {
-        node.unique_id: _node(node)
-        for node in manifest.nodes.values()
-        if str(node.resource_type) in (*BUILT, "test")
-    }
+    refusals.require_none(manifest, project)
+    wanted = [n for n in manifest.nodes.values() if str(n.resource_type) in (*BUILT, "test")]
+    folders = {tuple(node.fqn[:n]) for node in wanted for n in range(len(node.fqn))}
+    nodes = {node.unique_id: _node(node, folders) for node in wanted}
     sources = {source.unique_id: source.identifier for source in manifest.sources.values()}
     return Graph(_parents_first(nodes), sources)
 
 
-def _node(node: Any) -> Node:
+def _node(node: Any, folders: Collection[tuple[str, ...]]) -> Node:
     kind, meta = str(node.resource_type), node.config.meta
     # Versions of a model share its name and differ in their relation's.
     name = node.name if kind == "test" else node.alias
     budget = meta.get("budget", {})
-    _check_due(name, meta)
     return Node(
         unique_id=node.unique_id,
         name=name,
@@ -124,37 +122,28 @@ def _node(node: Any) -> Node:
         form=kind if kind == "test" else str(node.config.materialized),
         schema=node.schema,
         parents=tuple(node.depends_on.nodes) if kind != "seed" else (),
-        partitioning=_partitioning(name, meta) if kind == "model" else None,
-        is_mart=kind == "model" and node.config.schema == "candidate",
+        partitioning=_partitioning(meta) if kind == "model" else None,
+        is_mart=refusals.is_mart(node),
         owner=getattr(node.config, "group", None),
-        selector="fqn:" + ".".join(node.fqn),
+        selector=_selector(node, folders),
         budget_seconds=budget.get("seconds"),
         budget_rows=budget.get("rows"),
     )
 
 
-def _partitioning(name: str, meta: dict[str, Any]) -> Partitioning | None:
+def _selector(node: Any, folders: Collection[tuple[str, ...]]) -> str:
+    """What selects the node alone: `lab.sql` beside a folder `lab` needs its path as well."""
+    selector = "fqn:" + ".".join(node.fqn)
+    if tuple(node.fqn) in folders:
+        selector += f",path:{node.original_file_path}"
+    return selector
+
+
+def _partitioning(meta: dict[str, Any]) -> Partitioning | None:
     column = meta.get("partition_column")
     if not column:
         return None
-    grain, days_after = meta.get("partition_grain", "day"), meta.get("days_after", 0)
-    if grain not in GRAINS or not isinstance(days_after, int) or days_after < 0:
-        raise UsageError(
-            f"{name}: partition_grain {grain!r} with days_after {days_after!r} means nothing.",
-            kept="Nothing was changed.",
-            todo=f"The grain is {' or '.join(GRAINS)}, days_after a whole number from 0 on.",
-        )
-    return Partitioning(column, grain, days_after)
-
-
-def _check_due(name: str, meta: dict[str, Any]) -> None:
-    minutes = meta.get("due_after_minutes", 0)
-    if not isinstance(minutes, int | float) or isinstance(minutes, bool) or minutes < 0:
-        raise UsageError(
-            f"{name}: due_after_minutes {minutes!r} is no number of minutes.",
-            kept="Nothing was changed.",
-            todo="It says how long after its sources the mart is due; leave it out for no promise.",
-        )
+    return Partitioning(column, meta.get("partition_grain", "day"), meta.get("days_after", 0))
 
 
 def _parents_first(nodes: dict[str, Node]) -> tuple[Node, ...]:

@@ -88,7 +88,7 @@ def plan(
 
     Nothing to build: the run is recorded as skipped, so that the next plan need not look again.
     """
-    known = graph.read(manifest)
+    known = graph.read(manifest, settings.project)
     # Autovacuum does so within a minute or two, which is too late for what was just loaded: taken
     # for one delivery, a year of them is read row by row.
     connection.execute("select ops.refresh_statistics()")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.given import Project
 from tests.support import states
 from tests.support.checkout import Checkout
 
@@ -38,3 +39,9 @@ def built(another: Another) -> Checkout:
 def wide(another: Another) -> Checkout:
     """The small project with more marts; a few days of `histories.DAYS` are published."""
     return another("begun")
+
+
+@pytest.fixture
+def project(published: Checkout) -> Project:
+    """The small project, two days published, for more models."""
+    return Project(published)

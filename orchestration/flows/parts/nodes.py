@@ -24,7 +24,7 @@ from orchestration import errors, settings
 from orchestration.building.build import GOOD, STARTED, manifest_path
 from orchestration.flows.parts.task import ONCE
 
-_HOLDS_ROWS = ("model", "seed", "snapshot")
+_HOLDS_ROWS = ("model", "seed")
 _LOST = "dbt ended before this node did"
 
 
