@@ -121,6 +121,8 @@ def say_published(publication: Publication) -> None:
         f"publication {publication.publication_id}, {len(publication.changes)} marts at once:"
         f" {inserted:,} rows inserted, {updated:,} updated, {deleted:,} deleted",
     )
+    if unchanged := sum(change.lineage_updated for change in publication.changes):
+        console.say("", f"{unchanged:,} rows more are as they were, from a newer delivery")
 
 
 def say_held(hold: Hold) -> None:

@@ -28,6 +28,12 @@ def columns_of(connection: database.Connection, schema: str, table: str) -> dict
     return dict(rows.fetchall())
 
 
+def lineage_columns(connection: database.Connection) -> list[str]:
+    """What leads from a row back to its delivery; two warehouses may differ in it."""
+    row = connection.execute("select ops.lineage_columns()").fetchone()
+    return list(row[0]) if row else []
+
+
 def key_of(connection: database.Connection, schema: str, table: str) -> list[str]:
     """The columns of a table's primary key, in order; empty if it has none."""
     row = connection.execute(

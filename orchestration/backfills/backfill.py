@@ -162,7 +162,7 @@ def require_known_code(
     """
     request = planned.request
     published = standing.read(connection)
-    known = graph.read(manifest, settings.project)
+    known = graph.read(manifest, settings.project, connection)
     now = fingerprints.compute(manifest, settings.project)
     upstream = changes.delivered(connection, planned.as_of).upstream_of(known)
     changed = changes.rewritten(connection, known, published, now, upstream)

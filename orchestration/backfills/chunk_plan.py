@@ -124,7 +124,7 @@ def _base(
     for run_id, layer in zip(staged, standing.layers(connection, staged), strict=True):
         over = over.with_layer(layer, run_id)
     as_of = max(backfill.as_of, over.newest_as_of)
-    return _Base(graph.read(manifest, settings.project), now, published, over, as_of)
+    return _Base(graph.read(manifest, settings.project, connection), now, published, over, as_of)
 
 
 def _changed(

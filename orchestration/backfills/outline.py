@@ -151,7 +151,7 @@ def outline(
     Raises:
         UsageError: the request makes no sense.
     """
-    known = graph.read(manifest, settings.project)
+    known = graph.read(manifest, settings.project, connection)
     require_models(known, request.models)
     as_of = newest_delivery(connection)
     dated = _dated_sources(connection, known, as_of)

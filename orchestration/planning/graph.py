@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestration import database
 from orchestration.planning import refusals
 
 if TYPE_CHECKING:
@@ -96,13 +97,16 @@ class Graph:
     sources: dict[str, str]
 
 
-def read(manifest: Manifest, project: Path) -> Graph:
+def read(manifest: Manifest, project: Path, connection: database.Connection | None = None) -> Graph:
     """The project's graph.
+
+    Args:
+        connection: where what is published is, which the models must go on with.
 
     Raises:
         UsageError: the ledger could not keep right what the project asks for.
     """
-    refusals.require_none(manifest, project)
+    refusals.require_none(manifest, project, connection)
     wanted = [n for n in manifest.nodes.values() if str(n.resource_type) in (*BUILT, "test")]
     folders = {tuple(node.fqn[:n]) for node in wanted for n in range(len(node.fqn))}
     nodes = {node.unique_id: _node(node, folders) for node in wanted}

@@ -88,9 +88,10 @@ def plan(
 
     Nothing to build: the run is recorded as skipped, so that the next plan need not look again.
     """
-    known = graph.read(manifest, settings.project)
+    known = graph.read(manifest, settings.project, connection)
     # Autovacuum does so within a minute or two, which is too late for what was just loaded: taken
     # for one delivery, a year of them is read row by row.
+    connection.execute("select pg_stat_force_next_flush()")  # what this session loaded
     connection.execute("select ops.refresh_statistics()")
     with connection.transaction():
         # First of all: what an abandoned build is writing now must be seen as unpublished below.

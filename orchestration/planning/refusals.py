@@ -3,7 +3,7 @@
 A run rebuilds partitions, and publication replaces exactly those. That holds only for models that
 are built so; everything else is said here, before anything is built.
 
-Reads dbt's manifest and which suites are there; writes nothing.
+Reads dbt's manifest, which suites are there, and what is published; writes nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestration import database
 from orchestration.errors import UsageError
+from orchestration.planning import shapes
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -33,13 +35,18 @@ _TAKEN_COLUMNS = ("publication_id", "change")
 _COMMENTS = re.compile(r"\{#.*?#\}|/\*.*?\*/|--[^\n]*", re.DOTALL)
 
 
-def require_none(manifest: Manifest, project: Path) -> None:
+def require_none(
+    manifest: Manifest, project: Path, connection: database.Connection | None = None
+) -> None:
     """Let only a project pass whose models the ledger can keep right.
+
+    Args:
+        connection: where what is published is; without it, shapes are not looked at.
 
     Raises:
         UsageError: it names every model that it cannot, why, and what would do.
     """
-    reasons = sorted(set(_found(manifest, project)))
+    reasons = sorted(set(_found(manifest, project, connection)))
     if not reasons:
         return
     raise UsageError(
@@ -50,9 +57,12 @@ def require_none(manifest: Manifest, project: Path) -> None:
     )
 
 
-def _found(manifest: Manifest, project: Path) -> Iterator[str]:
+def _found(
+    manifest: Manifest, project: Path, connection: database.Connection | None
+) -> Iterator[str]:
     built: dict[str, list[str]] = defaultdict(list)
-    for node in manifest.nodes.values():
+    nodes: list[Any] = list(manifest.nodes.values())
+    for node in nodes:
         kind = str(node.resource_type)
         if kind in ("model", "seed"):
             built[node.alias].append(node.original_file_path)
@@ -61,7 +71,10 @@ def _found(manifest: Manifest, project: Path) -> Iterator[str]:
         if kind == "model":
             calls_filter = _calls_filter(manifest, node)
             said = (*_form(node, calls_filter), *_partitioning(node), *_place(node))
-            said += tuple(_mart(node, project)) if is_mart(node) else ()
+            if is_mart(node):
+                said += tuple(_mart(node, project))
+                if connection and node.config.contract.enforced:
+                    said += tuple(shapes.refused(connection, node))
             yield from (f"{node.alias}: {reason}" for reason in said)
     for name, paths in built.items():
         if len(paths) > 1:

@@ -20,7 +20,7 @@ class Digest:
 
 
 def published(connection: database.Connection) -> list[Digest]:
-    """One digest per published mart, over the columns whose name does not begin with `_`."""
+    """One digest per published mart, over all columns but `ops.lineage_columns`."""
     rows = connection.execute(
         "select relname, found.row_count, found.digest from pg_class,"
         " lateral ops.digest_of(pg_class.oid::regclass) as found"

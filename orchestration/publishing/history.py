@@ -35,6 +35,10 @@ _OF_PUBLICATION = """
     from {history} as changes
     where changes.publication_id = {publication}
 """
+_WITHOUT_LINEAGE = """
+    select * from ({changed}) as changed
+    where (before - ops.lineage_columns()) is distinct from (after - ops.lineage_columns())
+"""
 _OF_CANDIDATE = """
     select
         case when p is null then 'insert' when c is null then 'delete' else 'update' end as change,
@@ -42,7 +46,7 @@ _OF_CANDIDATE = """
         to_jsonb(c) as after
     from (select * from {published} where {condition}) as p
     full join (select * from {candidate} where {condition}) as c using ({key})
-    where row({p_compared}) is distinct from row({c_compared})
+    where p is null or c is null or not record_image_eq(row({p_compared}), row({c_compared}))
 """
 
 
@@ -99,7 +103,7 @@ def of_publication(
     ).fetchall()
     for (mart,) in changed:
         key = tables.key_of(connection, "published", mart)
-        query = sql.SQL(_OF_PUBLICATION).format(
+        changed_rows = sql.SQL(_OF_PUBLICATION).format(
             history=database.relation("history", mart),
             published=database.relation("published", mart),
             publication=sql.Literal(publication_id),
@@ -107,6 +111,7 @@ def of_publication(
                 sql.SQL("later.{0} = changes.{0}").format(sql.Identifier(name)) for name in key
             ),
         )
+        query = sql.SQL(_WITHOUT_LINEAGE).format(changed=changed_rows)
         yield _difference(connection, mart, query, most)
 
 
@@ -116,6 +121,7 @@ def of_candidate(connection: database.Connection, most: int) -> Iterator[Differe
         "select run_id from ops.runs where state in ('built', 'passed', 'blocked')"
         " order by run_id desc limit 1"
     ).fetchone()
+    lineage = tables.lineage_columns(connection)
     for mart in marts.of_run(connection, row[0]) if row else []:
         columns = tables.columns_of(connection, "candidate", mart.name)
         published = tables.columns_of(connection, "published", mart.name)
@@ -125,7 +131,7 @@ def of_candidate(connection: database.Connection, most: int) -> Iterator[Differe
             yield _new(connection, mart)
             continue
         key = tables.key_of(connection, "candidate", mart.name)
-        compared = [name for name in columns if not name.startswith("_") and name in published]
+        compared = [name for name in columns if name not in lineage and name in published]
         query = sql.SQL(_OF_CANDIDATE).format(
             published=database.relation("published", mart.name),
             candidate=database.relation("candidate", mart.name),

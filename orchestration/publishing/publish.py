@@ -30,13 +30,18 @@ _UNTOUCHED = "The published marts are untouched."
 
 @dataclass(frozen=True)
 class Change:
-    """What one publication did to one mart, in rows."""
+    """What one publication did to one mart, in rows.
+
+    Attributes:
+        lineage_updated: rows that stayed as they were, and lead to another delivery.
+    """
 
     mart: str
     inserted: int
     updated: int
     deleted: int
     rows_after: int
+    lineage_updated: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,8 @@ def recall(connection: database.Connection, publication_id: int) -> Publication:
     """A publication as the ledger holds it."""
     with connection.cursor(row_factory=class_row(Change)) as cursor:
         changes = cursor.execute(
-            "select mart, inserted, updated, deleted, rows_after from ops.publication_changes"
-            " where publication_id = %s order by mart",
+            "select mart, inserted, updated, deleted, rows_after, lineage_updated"
+            " from ops.publication_changes where publication_id = %s order by mart",
             [publication_id],
         ).fetchall()
     return Publication(publication_id, tuple(changes))
@@ -101,6 +106,9 @@ def refusals(run: Run) -> Iterator[None]:
         if error.sqlstate == "AWCHG":
             todo = "Run `make gate` to audit it as it is now, or `make run` to build it anew."
             raise GateBlocked(said, kept=_UNTOUCHED, todo=todo) from error
+        if error.sqlstate == "AWNET":
+            todo = "This is a defect of ours, or of a type's; please report the mart's columns."
+            raise AirworthyError(said, kept=_UNTOUCHED, todo=todo) from error
         if error.sqlstate == "AWHLD":
             todo = "When readers may see it: `make resume REASON=...`, then `make run`."
             raise PublishingHeld(said, kept=f"Run {run.run_id} passed.", todo=todo) from error

@@ -148,3 +148,30 @@ def test_a_refused_backfill_says_the_same(project: Project) -> None:
     project.add("marts/unfiltered", describe("unfiltered", partitioned()), SQL)
     asked = ("backfill", "--start", "2013-03-09", "--end", "2013-03-10")
     assert "unfiltered: its SQL does not ask" in project.made.call(*asked, code=2, COLUMNS="1000")
+
+
+def test_a_shape_that_readers_would_not_survive_is_refused_before_the_build(
+    project: Project,
+) -> None:
+    made = project.made
+    made.execute("create type public.mood as enum ('sad', 'ok'); create domain public.d as text")
+    daily = "models/marts/agg_stations_daily.yml"
+    made.edit(daily, "columns: [station_id, reading_date]",
+              "columns: [station_id, reading_date, reading_count]")  # fmt: skip
+    made.edit(daily, "data_type: numeric", "data_type: double precision")
+    made.edit("models/marts/fct_readings.yml", "name: observer", "name: watcher")
+    for kind in ("public.mood", "public.d", "public.mood[]"):
+        name = f"of_{kind.strip('[]').split('.')[1]}{len(kind)}"
+        columns = describe("", {})["columns"]
+        own = [*columns, {"name": "mine", "data_type": kind}]
+        project.add(f"marts/{name}", describe(name, {"materialized": "table"}, columns=own), SQL)
+    require(refused(project), {
+        "agg_stations_daily": (
+            "rain_millimetres dropped or retyped",
+            "its primary key is (reading_count, reading_date, station_id)",
+        ),
+        "fct_readings": ("observer dropped or retyped",),
+        "of_mood11": ("its column mine is of type mood",),
+        "of_d8": ("its column mine is of type d",),
+        "of_mood13": ("its column mine is of type mood[]",),
+    })  # fmt: skip

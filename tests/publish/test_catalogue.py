@@ -17,6 +17,9 @@ _BEFORE = """
     drop view ops.unattended;
     drop table ops.retries, ops.mart_descriptions;
     drop function ops.catalogue, ops.newest_date_of, ops.quality_of;
+    drop function ops.require_within, ops.lineage_columns, ops.is_hashable, ops.rows_digest,
+        ops.digest_of_marts, ops.create_published;
+    alter table ops.publication_changes drop column lineage_updated;
     drop index ops.gate_results_subjects, ops.run_nodes_marts, ops.publication_changes_marts;
     update ops.alembic_version set version_num = '0010';
 """
