@@ -48,3 +48,14 @@ def test_every_variable_of_the_example_is_read() -> None:
     read = (PROJECT / "orchestration/settings.py").read_text()
     for name in re.findall(r"^# ([A-Z_]+)=", (PROJECT / ".env.example").read_text(), re.MULTILINE):
         assert f'"{name}"' in read
+
+
+def test_every_row_about_dbt_has_a_test() -> None:
+    page = (PROJECT / "docs/dbt-features.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 20
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row)
+        assert named, row
+        for file, test in named:
+            assert f"def {test}(" in (PROJECT / file).read_text(), row

@@ -18,11 +18,14 @@ import yaml
 from psycopg.types.json import Jsonb
 
 from orchestration import database
+from orchestration.settings import environment_with
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
-_CODE = ("models", "macros", "seeds", "tests/data_tests", "expectations")
+_CODE = (
+    "models", "macros", "seeds", "snapshots", "tests/data_tests", "expectations", "dbt_packages",
+)  # fmt: skip
 # What dbt may be told about a node without any effect on its rows. `meta` counts where it says
 # how rows are partitioned.
 _NEUTRAL = {
@@ -31,6 +34,8 @@ _NEUTRAL = {
 }  # fmt: skip
 _META = ("partition_column", "partition_grain", "days_after")
 _OF_DBT = ("dbt", "dbt_postgres")
+_VARIABLE = re.compile(r"(?<!\w)var\s*\(")
+_ENVIRONMENT = re.compile(r"env_var\s*\(\s*['\"](\w+)['\"]")
 _TOUCHES_JINJA = re.compile(r"\w[{]|[}]\w")
 
 
@@ -56,14 +61,24 @@ class Fingerprint:
 
 
 def code_version(project: Path) -> str:
-    """A digest of all files that decide what the marts hold and how they are audited."""
+    """A digest of all that decides what the marts hold and how they are audited.
+
+    That is files, those of packages among them, and the variables that they ask for by name.
+    """
     digest = hashlib.sha256()
     files = [project / "dbt_project.yml"]
+    asked: set[str] = set()
     for folder in _CODE:
         files += (project / folder).rglob("*")
     for path in sorted(path for path in files if path.is_file()):
+        content = path.read_bytes()
         digest.update(path.relative_to(project).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
+        digest.update(content + b"\0")
+        if b"env_var" in content:
+            asked.update(_ENVIRONMENT.findall(content.decode(errors="replace")))
+    values = environment_with({})
+    for name in sorted(asked):
+        digest.update(f"{name}={values.get(name)}\0".encode())
     return digest.hexdigest()[:16]
 
 
@@ -140,7 +155,8 @@ def _own_parts(
 ) -> dict[str, str]:
     if str(node.resource_type) == "seed":
         # dbt itself looks only at the path of seeds beyond a megabyte.
-        content = (project / node.original_file_path).read_bytes()
+        folder = Path(node.root_path or project)  # that of a package, where one brings it
+        content = (folder / node.original_file_path).read_bytes()
         return {
             "its content": hashlib.sha256(content).hexdigest()[:16],
             "its configuration": _configuration(node),
@@ -150,8 +166,12 @@ def _own_parts(
     macros = list(_macros(manifest, node))
     for macro in macros:
         parts[f"macro {macro.name}"] = _digest(normalised(macro.macro_sql))
-    if any("var(" in text for text in (node.raw_code, *(m.macro_sql for m in macros))):
+    texts = (node.raw_code, *(macro.macro_sql for macro in macros))
+    if any(_VARIABLE.search(text) for text in texts):
         parts["a variable"] = _digest(variables)
+    if asked := sorted({name for text in texts for name in _ENVIRONMENT.findall(text)}):
+        values = environment_with({})
+        parts["the environment"] = _digest({name: values.get(name) for name in asked})
     return parts
 
 
