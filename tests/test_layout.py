@@ -132,3 +132,12 @@ def test_no_tracked_file_names_an_index_or_a_path_of_a_machine() -> None:
         if path.suffix in (".png",) or path == Path(__file__) or not path.exists():
             continue
         assert not pattern.search(path.read_text(errors="replace")), path
+
+
+def test_every_broken_line_that_the_tests_must_notice_can_be_broken() -> None:
+    patches = sorted((PROJECT / "tests/mutations").glob("*.patch"))
+    assert len(patches) > 10
+    for patch in patches:
+        command = ["git", "apply", "--check", str(patch)]
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
