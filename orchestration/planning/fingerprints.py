@@ -23,8 +23,9 @@ from orchestration.settings import environment_with
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
+_PACKAGES = "dbt_packages"
 _CODE = (
-    "models", "macros", "seeds", "snapshots", "tests/data_tests", "expectations", "dbt_packages",
+    "models", "macros", "seeds", "snapshots", "tests/data_tests", "expectations", _PACKAGES,
 )  # fmt: skip
 # What dbt may be told about a node without any effect on its rows. `meta` counts where it says
 # how rows are partitioned.
@@ -155,8 +156,7 @@ def _own_parts(
 ) -> dict[str, str]:
     if str(node.resource_type) == "seed":
         # dbt itself looks only at the path of seeds beyond a megabyte.
-        folder = Path(node.root_path or project)  # that of a package, where one brings it
-        content = (folder / node.original_file_path).read_bytes()
+        content = (_folder(manifest, project, node) / node.original_file_path).read_bytes()
         return {
             "its content": hashlib.sha256(content).hexdigest()[:16],
             "its configuration": _configuration(node),
@@ -173,6 +173,16 @@ def _own_parts(
         values = environment_with({})
         parts["the environment"] = _digest({name: values.get(name) for name in asked})
     return parts
+
+
+def _folder(manifest: Manifest, project: Path, node: Any) -> Path:
+    """The project's, or that of the package that brings the seed.
+
+    dbt says where it was when it read the seed, which may have been elsewhere.
+    """
+    if node.package_name == manifest.metadata.project_name:
+        return project
+    return project / _PACKAGES / Path(node.root_path).name
 
 
 def _configuration(node: Any) -> str:
