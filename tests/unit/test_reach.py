@@ -47,6 +47,16 @@ def test_a_change_reaches_what_hangs_on_it_and_nothing_else() -> None:
     assert found["agg"].why == "weather changed"
 
 
+def test_the_dates_of_all_parents_reach_a_model() -> None:
+    other_day = DAY - timedelta(5)
+    found = works(
+        view("staged", "flights", by=DAILY), view("observed", "weather", by=DAILY),
+        node("fct", "staged", "observed", by=DAILY), node("tcf", "observed", "staged", by=DAILY),
+        flights={DAY}, weather={other_day},
+    )  # fmt: skip
+    assert found["fct"].partitions == found["tcf"].partitions == {DAY, other_day}
+
+
 def test_days_after_add_up_along_the_way() -> None:
     found = works(
         node("fct", "flights", by=Partitioning("d", days_after=1)),
