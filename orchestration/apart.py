@@ -215,8 +215,7 @@ class _Lines:
 
 def _serve(path: Path) -> None:
     """Copy this process for each connection; runs until it is ended."""
-    preload.load(*preload.OF_STEPS)
-    preload.let_dbt_read_a_project()
+    preload.load_for_steps()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the copies
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as listening:

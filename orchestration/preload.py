@@ -14,7 +14,7 @@ import importlib
 import tempfile
 from pathlib import Path
 
-OF_STEPS = (
+_OF_STEPS = (
     "dbt.adapters.postgres",
     "dbt.cli.main",
     "dbt.task.build",
@@ -50,16 +50,18 @@ def load(*names: str) -> None:
             importlib.import_module(name)
 
 
+def load_for_steps() -> None:
+    """Load what every step needs, and let dbt work out what it else does, for seconds, in each."""
+    load(*_OF_STEPS)
+    with contextlib.suppress(ImportError):
+        let_dbt_read_a_project()
+
+
 def let_dbt_read_a_project() -> None:
-    """Let dbt work out the shape of its own files and macros, for seconds, as at any first project.
+    """At the first one in a process, dbt works out the shape of its own files and macros.
 
     Not by its static parser, which starts threads that a copy of this process would lack.
     """
-    with contextlib.suppress(ImportError):
-        _read_a_project()
-
-
-def _read_a_project() -> None:
     from dbt.cli.main import dbtRunner
     from dbt_common.clients.jinja import template_cache
 

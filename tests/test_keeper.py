@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestration.daemons.processes import is_alive
 from tests.support import keeper
 from tests.support.patience import until
 
@@ -89,7 +90,7 @@ def started(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
 
 
 def alive(run: Run) -> list[psutil.Process]:
-    return [process for process in run.below if keeper.is_alive(process)]
+    return [process for process in run.below if is_alive(process)]
 
 
 _ENDS: dict[str, Callable[[Run], object]] = {

@@ -5,16 +5,16 @@
             'Strategy replace_partitions: ' ~ this.identifier ~ ' names no meta.partition_column'
         ) }}
     {%- endif -%}
-    {%- set quoted = adapter.quote(column) -%}
+    {%- set rebuilt = is_in_run_partitions(adapter.quote(column)) -%}
     {%- set columns = arg_dict['dest_columns'] | map(attribute='quoted') | join(', ') -%}
-    {% if not is_full_in_run() -%}
+    {% if rebuilt != 'true' -%}
         select ops.require_within(
             '{{ arg_dict["temp_relation"] }}', '{{ this.identifier }}', '{{ column }}', ops.run_id()
         );
     {%- endif %}
 
     delete from {{ arg_dict['target_relation'] }}
-    where {{ is_in_run_partitions(quoted) }};
+    where {{ rebuilt }};
 
     insert into {{ arg_dict['target_relation'] }} ({{ columns }})
     select {{ columns }}

@@ -56,12 +56,12 @@ def recorded(place: Place) -> dict[str, psutil.Process]:
     for name, (pid, started) in known.items():
         with contextlib.suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
-            if process.create_time() == started and _is_alive(process):
+            if process.create_time() == started and is_alive(process):
                 alive[name] = process
     return alive
 
 
-def _is_alive(process: psutil.Process) -> bool:
+def is_alive(process: psutil.Process) -> bool:
     """Whether it runs; one that has ended and is not reaped, as in containers, does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -71,7 +71,7 @@ def _is_alive(process: psutil.Process) -> bool:
 
 def _left_after(seconds: float, processes: list[psutil.Process]) -> list[psutil.Process]:
     until = time.monotonic() + seconds
-    while (left := [each for each in processes if _is_alive(each)]) and time.monotonic() < until:
+    while (left := [each for each in processes if is_alive(each)]) and time.monotonic() < until:
         time.sleep(0.1)
     return left
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,7 +209,12 @@ def _macros(manifest: Manifest, node: Any) -> Iterator[Any]:
         for unique_id, macro in manifest.macros.items()
         if macro.name == f"get_incremental_{strategy}_sql" or macro.name.startswith(form)
     ]
-    seen: set[str] = set()
+    return macros_below(manifest, waiting)
+
+
+def macros_below(manifest: Manifest, unique_ids: Iterable[str]) -> Iterator[Any]:
+    """These macros and all that they call, without dbt's own."""
+    waiting, seen = list(unique_ids), set[str]()
     while waiting:
         unique_id = waiting.pop()
         macro = manifest.macros.get(unique_id)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration import database
 from orchestration.errors import UsageError
-from orchestration.planning import shapes
+from orchestration.planning import fingerprints, shapes
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -73,9 +73,10 @@ def _found(
             said = (*_form(node, calls_filter), *_partitioning(node), *_place(node))
             if is_mart(node):
                 said += tuple(_mart(node, project))
-                if connection and node.config.contract.enforced:
-                    said += tuple(shapes.refused(connection, node))
             yield from (f"{node.alias}: {reason}" for reason in said)
+    if connection:
+        marts = [node for node in nodes if is_mart(node) and node.config.contract.enforced]
+        yield from shapes.refused(connection, marts)
     for name, paths in built.items():
         if len(paths) > 1:
             both = ", ".join(sorted(paths))
@@ -175,9 +176,8 @@ def _partition_column(node: Any, name: str) -> Iterator[str]:
             f"its partition_column {name} is not quoted, so the table has {name.lower()}. Write it"
             " in lower case, or set `quote: true` on the column."
         )
-    demanded = {c.type for c in column.constraints}
-    key = [name for c in node.constraints if c.type == "primary_key" for name in c.columns]
-    if is_mart(node) and not demanded & {"not_null", "primary_key"} and name not in key:
+    is_demanded = any(c.type == "not_null" for c in column.constraints)
+    if is_mart(node) and not is_demanded and name not in shapes.key_of(node):
         yield (
             f"its partition_column {name} may be null, and a row without a date is in no"
             " partition. Add `constraints: [{type: not_null}]` to the column."
@@ -217,9 +217,7 @@ def _mart(node: Any, project: Path) -> Iterator[str]:
             "it is a mart without an enforced contract, so its key would not be built."
             " Set `contract: {enforced: true}`."
         )
-    kinds = [c.type for c in node.constraints]
-    kinds += [c.type for column in node.columns.values() for c in column.constraints]
-    if "primary_key" not in kinds:
+    if not shapes.key_of(node):
         yield (
             "it is a mart without a primary key, by which publication compares rows."
             " Declare one in its yml: constraints, `type: primary_key`."
@@ -239,16 +237,9 @@ def _mart(node: Any, project: Path) -> Iterator[str]:
 
 def _calls_filter(manifest: Manifest, node: Any) -> bool:
     """Whether its SQL, or a macro of the project's that it calls, asks for a run's dates."""
-    texts = [node.raw_code]
-    waiting, seen = list(node.depends_on.macros), set[str]()
-    while waiting:
-        unique_id = waiting.pop()
-        macro = manifest.macros.get(unique_id)
-        if macro and unique_id not in seen and macro.name != _FILTER:
-            seen.add(unique_id)
-            texts.append(macro.macro_sql)
-            waiting += macro.depends_on.macros
-    return any(_asks(text) for text in texts)
+    macros = fingerprints.macros_below(manifest, node.depends_on.macros)
+    texts = (macro.macro_sql for macro in macros if macro.name != _FILTER)
+    return any(_asks(text) for text in (node.raw_code, *texts))
 
 
 def _asks(text: str) -> bool:

@@ -13,7 +13,7 @@ from tests.faults.chunks import LAST, THREE_DAYS, published_chunks, require_all_
 from tests.faults.converge import after
 from tests.support import files
 from tests.support.checkout import Checkout
-from tests.support.points import DAILY, FACTS, await_while_running, quiet, stop_at
+from tests.support.points import DAILY, FACTS, await_while_running, kill_at, stop_at
 
 
 @pytest.fixture
@@ -24,25 +24,17 @@ def taken_in(due: Checkout) -> Checkout:
 
 def test_killed_at_any_chunk_it_goes_on_with_the_first_unfinished_one(taken_in: Checkout) -> None:
     made = taken_in
-    _kill_at(made, f"published.{FACTS}", 0, *THREE_DAYS)
+    kill_at(made, stop_at(made, f"published.{FACTS}"), *THREE_DAYS)
     # Whether the publication commits depends on whether the server notices before.
     first = published_chunks(made)
     assert first in ([], [1])
     second = 4 if first else 5
-    _kill_at(made, f"candidate.{FACTS}", second, *THREE_DAYS)
+    kill_at(made, stop_at(made, f"candidate.{FACTS}", second), *THREE_DAYS)
     assert published_chunks(made) == [1]
-    _kill_at(made, f"candidate.{DAILY}", second + 2, "backfill", "--resume", "1")
+    kill_at(made, stop_at(made, f"candidate.{DAILY}", second + 2), "backfill", "--resume", "1")
     assert published_chunks(made) == [1, 2]
     made.call("backfill", "--resume", "1")
     require_all_of_it(made)
-
-
-def _kill_at(made: Checkout, table: str, run_id: int, *arguments: str) -> None:
-    with stop_at(made, table, run_id) as point:
-        process = made.start(*arguments)
-        point.reached(process)
-        process.kill()
-    quiet(made)
 
 
 def test_who_waits_has_a_turn_between_two_chunks_and_nothing_is_planned_twice(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import psycopg
@@ -15,9 +14,8 @@ from tests.support.points import (
     DAILY,
     FACTS,
     STEPS,
-    Point,
     coming_run,
-    quiet,
+    kill_at,
     stop_at,
     stop_when_made,
 )
@@ -25,7 +23,7 @@ from tests.support.points import (
 
 def test_dbt_killed_in_the_middle_of_one_incremental_model_after_the_other(due: Checkout) -> None:
     for model in (FACTS, DAILY):
-        kill_at(due, stop_at(due, f"candidate.{model}", coming_run(due)))
+        kill_at(due, stop_at(due, f"candidate.{model}", coming_run(due)), "run")
         assert due.digests() == before()
     require_rerun_converges(due)
 
@@ -37,18 +35,9 @@ def test_dbt_killed_in_the_middle_of_a_seed_then_of_a_view_then_of_a_table(
     empty.land(*(files.DAY + timedelta(n) for n in range(3)))
     empty.correct()
     for made in ("regions", "stg_readings__readings", "dim_stations"):
-        kill_at(empty, stop_when_made(empty, made, coming_run(empty)))
+        kill_at(empty, stop_when_made(empty, made, coming_run(empty)), "run")
         assert empty.digests() == {}
     require_rerun_converges(empty, published={})
-
-
-def kill_at(made: Checkout, place: AbstractContextManager[Point]) -> None:
-    """Start a run and kill it there."""
-    with place as point:
-        process = made.start("run")
-        point.reached(process)
-        process.kill()
-    quiet(made)
 
 
 def test_a_killed_publish_has_done_nothing_or_all_of_it(due: Checkout) -> None:

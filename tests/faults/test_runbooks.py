@@ -16,7 +16,7 @@ from tests.faults.chunks import THREE_DAYS
 from tests.faults.converge import after
 from tests.support import files
 from tests.support.checkout import Checkout
-from tests.support.points import FACTS, quiet, stop_at
+from tests.support.points import FACTS, kill_at, stop_at
 
 RUNBOOKS = (
     "rerun-a-day", "backfill-a-range", "roll-back", "gate-blocked-publish", "source-late",
@@ -90,8 +90,4 @@ def _break_something(made: Checkout, runbook: str) -> None:
 def _interrupt_a_backfill(made: Checkout) -> None:
     """Leave a backfill behind that was killed at its first chunk."""
     last = made.value("select max(run_id) from ops.runs")
-    with stop_at(made, f"candidate.{FACTS}", last + 1) as point:
-        process = made.start(*THREE_DAYS)
-        point.reached(process)
-        process.kill()
-    quiet(made)
+    kill_at(made, stop_at(made, f"candidate.{FACTS}", last + 1), *THREE_DAYS)

@@ -12,7 +12,7 @@ import pytest
 from tests.ingest.given import contract, count, land, outcomes, sale, wide_sales
 from tests.support.checkout import Checkout
 from tests.support.commands import Process
-from tests.support.points import await_while_running, quiet, stop_at
+from tests.support.points import await_while_running, kill_at, quiet, stop_at
 
 FILES = 12
 # Bytes of a file: all in one transaction, some in each, each in one of its own.
@@ -31,7 +31,7 @@ def test_a_loader_killed_at_any_moment_leaves_whole_deliveries(empty: Checkout, 
         received += len(lines)
         land(empty, f"sales/2026-01-{n:02}.csv", *lines)
     for table in TABLES:
-        _kill_at(empty, table)
+        kill_at(empty, stop_at(empty, table), "ingest")
         assert outcomes(empty) == []
         _require_whole_deliveries(empty)
     chance = random.Random(7)
@@ -48,15 +48,6 @@ def test_a_loader_killed_at_any_moment_leaves_whole_deliveries(empty: Checkout, 
     assert [outcome for outcome, *_ in outcomes(empty)] == ["loaded"] * FILES
     assert count(empty, "raw.sales") == received - FILES
     assert count(empty, "quarantine.sales") == FILES
-
-
-def _kill_at(made: Checkout, table: str) -> None:
-    """Kill it when it is about to write its first row there."""
-    with stop_at(made, table) as point:
-        process = made.start("ingest")
-        point.reached(process)
-        process.kill()
-    quiet(made)
 
 
 def _kill(made: Checkout, process: Process) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import socket
 import subprocess
@@ -14,6 +13,7 @@ import psutil
 import psycopg
 import pytest
 
+from orchestration.daemons.processes import is_alive
 from orchestration.settings import PROJECT, environment_with
 from tests.support import states
 from tests.support.checkout import Checkout
@@ -53,12 +53,6 @@ def port_of(made: Checkout) -> int:
 def server_of(data: Path) -> psutil.Process:
     """The first process of the server that has its data there."""
     return psutil.Process(int((data / "postmaster.pid").read_text().split()[0]))
-
-
-def has_ended(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.status() == psutil.STATUS_ZOMBIE
-    return True
 
 
 def test_it_outlives_the_process_that_started_it(made: Checkout) -> None:
@@ -125,7 +119,7 @@ def test_killed_and_left_with_a_stale_pid_file_it_starts_again(running: Checkout
     data = data_of(running)
     server = server_of(data)
     server.kill()
-    until(lambda: has_ended(server))
+    until(lambda: not is_alive(server))
     assert (data / "postmaster.pid").exists()
     running.call("up")
     assert running.value("select 1") == 1

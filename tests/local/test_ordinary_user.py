@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from orchestration.daemons.processes import is_alive
 from orchestration.settings import PROJECT
 from tests.support import keeper
 from tests.support.patience import until
@@ -31,7 +32,7 @@ def home() -> Iterator[Path]:
     yield folder
     if (server := _server(folder)) is not None:
         server.send_signal(signal.SIGQUIT)
-        until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+        until(lambda: not is_alive(server))
     shutil.rmtree(folder)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from orchestration.airflow_server import api as airflow_api
+from orchestration.daemons.processes import is_alive
 from orchestration.errors import AirworthyError
 from orchestration.prefect_server import api as prefect_api
-from tests.support.keeper import is_alive
 from tests.support.lossy import losing_first_answer
 from tests.support.orchestrators import STEPS, Airflow, Prefect, new_day, stop_airflow
 from tests.support.patience import until

@@ -25,6 +25,8 @@ from pathlib import Path
 
 import psutil
 
+from orchestration.daemons.processes import is_alive
+
 RUN = "AIRWORTHY_TEST_RUN"  # the run's folder, for whoever is below a keeper
 _COMMAND = "AIRWORTHY_TEST_COMMAND"
 _LISTED = "to-remove"
@@ -83,14 +85,6 @@ def end_all(process: psutil.Process, seconds: float = 5) -> None:
                     each.send_signal(signal.SIGQUIT)
         _reap()
         time.sleep(0.05)
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Whether it runs, and does not only wait for somebody to ask how it ended."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _below(process: psutil.Process) -> list[psutil.Process]:

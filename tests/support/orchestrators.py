@@ -27,7 +27,6 @@ from orchestration.prefect_server import home as prefect_home
 from orchestration.settings import PROJECT
 from tests.support import shared, states
 from tests.support.checkout import Checkout
-from tests.support.keeper import is_alive
 from tests.support.patience import until
 
 # What both orchestrators run, in this order.
@@ -190,7 +189,7 @@ class Prefect:
     def step_processes(self) -> list[psutil.Process]:
         """Those that live; each leads a session of its own."""
         below = processes.recorded(self.home)["steps"].children()
-        return [p for p in below if is_alive(p) and os.getsid(p.pid) == p.pid]
+        return [p for p in below if processes.is_alive(p) and os.getsid(p.pid) == p.pid]
 
     def flow_process(self) -> psutil.Process:
         (process,) = processes.recorded(self.home)["flows"].children()

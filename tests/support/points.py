@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from tests.support.checkout import Checkout, Connection
 from tests.support.commands import Process
@@ -110,6 +110,15 @@ def quiet(made: Checkout) -> None:
     )
     with made.connect() as connection:
         until(lambda: connection.execute(query).fetchone() == (0,))
+
+
+def kill_at(made: Checkout, place: AbstractContextManager[Point], *command: str) -> None:
+    """Start a command and kill it there."""
+    with place as point:
+        process = made.start(*command)
+        point.reached(process)
+        process.kill()
+    quiet(made)
 
 
 def await_while_running(condition: object, *alive: Process) -> None:

@@ -23,6 +23,8 @@ from typing import Any
 
 import click
 
+from orchestration import preload
+
 _OF_COMMANDS = (
     "dbt.adapters.postgres", "dbt.cli.main", "dbt.task.build", "dbt_common.clients.agate_helper",
     "polars", "orchestration.cli",
@@ -62,7 +64,7 @@ def _serve_commands(path: Path, auditor: tuple[str, ...]) -> None:
         importlib.import_module(name)
     vars(sys.modules["orchestration.auditing.auditor"])["COMMAND"] = auditor
     resource_tracker.ensure_running()  # one for all copies
-    _read_a_project()
+    preload.let_dbt_read_a_project()
     gc.freeze()  # copies need not look through all of this, which would copy it in memory
     fresh = path.with_suffix(".new")
     with socket.create_server(str(fresh), family=socket.AF_UNIX, backlog=20) as listening:
@@ -126,25 +128,6 @@ def _do(kind: str, arguments: list[Any], output: Path) -> None:
         given.append(lambda node, status: None)
     returned = getattr(steps, name)(*given)
     output.with_suffix(".returned").write_text(json.dumps(returned))
-
-
-def _read_a_project() -> None:
-    """dbt works out the shape of its own files at the first project that it reads.
-
-    Not by its static parser, which starts threads that a copy of this process would lack.
-    """
-    from orchestration import settings
-    from orchestration.building.build import invoke
-
-    with tempfile.TemporaryDirectory() as folder:
-        nowhere = {"VAR_DIR": folder, "WAREHOUSE_URL": "postgresql://nobody@127.0.0.1:9/none"}
-        for _ in range(2):  # anew, and from what it kept
-            read = invoke(settings.load(nowhere), ["parse", "--quiet", "--no-static-parser"], None)
-            assert read.success, read.exception
-    from dbt_common.clients.jinja import template_cache
-
-    for macro in read.result.macros.values():  # type: ignore[union-attr]
-        template_cache.get_node_template(macro)
 
 
 def _serve_auditors(server: socket.socket) -> int:

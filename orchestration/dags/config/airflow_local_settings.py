@@ -24,7 +24,7 @@ _OF_DAGS = (
 )
 
 if sys.argv[1:2] in (["scheduler"], ["celery"]):
-    preload.load(*_OF_DAGS, *_OF_TASKS, *preload.OF_STEPS)
-    preload.let_dbt_read_a_project()
+    preload.load(*_OF_DAGS, *_OF_TASKS)
+    preload.load_for_steps()
 if sys.argv[1:2] == ["dag-processor"]:
     preload.load(*_OF_DAGS)
