@@ -227,8 +227,9 @@ test-runners: .venv/.dev ## Airflow with Celery workers over Redis (Debian's red
 faults: .venv/.dev ## Campaigns: each operation fails once, random histories, broken lines, a crowded machine; hours
 	@$(PY) -m tests.campaigns $(CAMPAIGNS)
 
-lint: .venv/.dev ## Check Python, types and SQL
+lint: .venv/.dev ## Check Python, types and SQL (dbt compiles the models in the warehouse, which this starts)
 	@$(LINT_PYTHON)
+	@$(RUN) up
 	@eval "$$($(RUN) env)" && $(PY) -m sqlfluff lint models tests/data_tests
 
 bench: .venv/.bench ## Measure; results go to benchmarks/results
