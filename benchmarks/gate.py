@@ -76,7 +76,7 @@ def _run(given: Settings, connection: database.Connection, *, is_last: bool = Fa
     assert run
     build(given, connection, run, manifest)
     if not is_last:
-        publish(connection, gate(given, connection, run))
+        publish(given, connection, gate(given, connection, run))
     return run
 
 

@@ -77,7 +77,6 @@ def publish(connection: psycopg.Connection[Any], number: int) -> None:
     connection.execute(
         "insert into ops.verdicts select %s, true, ops.candidate_digest(%s)", [run[0], run[0]]
     )
-    connection.execute("select ops.prepare_publication(%s, %s)", run)
     connection.execute("select ops.publish(%s, %s)", run)
 
 

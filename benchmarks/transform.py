@@ -148,7 +148,7 @@ def run(settings: Settings) -> tuple[Seconds, Built]:
         with auditor(settings, connection, run) as ready:
             sleep(LOADING)
             verdict = timed("gate", lambda: gate(settings, connection, run, ready))
-        timed("publish", lambda: publish(connection, verdict))
+        timed("publish", lambda: publish(settings, connection, verdict))
     return taken, built
 
 

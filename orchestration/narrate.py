@@ -63,8 +63,8 @@ def _log_deliveries(deliveries: list[Delivery]) -> None:
         )
 
 
-def say_plan(planned: Plan) -> None:
-    """One line: which run, and why it is due."""
+def say_plan(planned: Plan, readers_wait_seconds: int) -> None:
+    """Say which run it is, why it is due, and whether readers will have to wait."""
     run = planned.run
     if run is None:
         console.say("plan", "deliveries or code are new, but no model can have changed by them")
@@ -78,6 +78,13 @@ def say_plan(planned: Plan) -> None:
         "changes": "dates changed: " + ", ".join(f"{s} {len(dates)}" for s, dates in sources),
     }
     console.say("plan", f"run {run.run_id}, deliveries up to {run.as_of}; {why[run.kind]}")
+    if planned.reshaped:
+        names = ", ".join(planned.reshaped)
+        console.say(
+            "",
+            f"{names}: columns or constraints change; when that is published, readers wait for it,"
+            f" {readers_wait_seconds} s at most",
+        )
 
 
 def say_built(built: Built) -> None:

@@ -63,7 +63,7 @@ def run(settings: Settings, connection: database.Connection) -> Outcome:
         if hold := active_hold(connection):
             say_held(hold)
             return Outcome(deliveries, None, is_held=True)
-        publication = publish(connection, verdict)
+        publication = publish(settings, connection, verdict)
         say_published(publication)
         return Outcome(deliveries, publication)
 
@@ -91,7 +91,7 @@ def plan_and_say(
     with console.progress("plan", "reading the dbt project", None):
         manifest = parse(settings, write=settings.runner != "shell")
     planned = plan(settings, connection, reason, manifest)
-    say_plan(planned)
+    say_plan(planned, settings.readers_wait_seconds)
     if every_model:
         show_works(planned.works)
     return (planned.run, manifest) if planned.run else None

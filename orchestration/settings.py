@@ -41,6 +41,7 @@ class Settings:
         celery_broker_url: Redis for Airflow's CeleryExecutor; None means LocalExecutor.
         celery_workers: how many of its workers `make airflow` starts here.
         settle_seconds: how long a local file must lie unchanged before it is read.
+        readers_wait_seconds: how long readers of a mart may wait while it gets another shape.
         gate_timeout_seconds: how long the expectations may take before the gate blocks.
         step_timeout_seconds: how long Prefect lets a step's process run before it ends it.
         environment: which environment's Prefect deployments and work pool these are.
@@ -68,6 +69,7 @@ class Settings:
     celery_broker_url: str | None = field(repr=False)
     celery_workers: int
     settle_seconds: int
+    readers_wait_seconds: int
     gate_timeout_seconds: int
     step_timeout_seconds: int
     environment: str
@@ -111,6 +113,9 @@ def load(environment: Mapping[str, str] | None = None, project: Path | None = No
         celery_broker_url=env.get("CELERY_BROKER_URL"),
         celery_workers=_whole_number(env, "CELERY_WORKERS", low=0, high=64, otherwise=1),
         settle_seconds=_whole_number(env, "SETTLE_SECONDS", low=0, high=3600, otherwise=3),
+        readers_wait_seconds=_whole_number(
+            env, "READERS_WAIT_SECONDS", low=1, high=86_400, otherwise=60
+        ),
         gate_timeout_seconds=_whole_number(
             env, "GATE_TIMEOUT_SECONDS", low=1, high=86_400, otherwise=1800
         ),

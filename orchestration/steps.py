@@ -103,11 +103,11 @@ def publish(run_id: int) -> list[str]:
     from orchestration.runs import recall
     from orchestration.verbs import open_warehouse
 
-    with open_warehouse("run") as (_, connection):
+    with open_warehouse("run") as (given, connection):
         if _is_published(connection, run_id):
             return []
         verdict = recall_verdict(connection, recall(connection, run_id))
-        publication = publish(connection, verdict)
+        publication = publish(given, connection, verdict)
         say_published(publication)
     return [change.mart for change in publication.changes]
 

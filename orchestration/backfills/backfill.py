@@ -20,7 +20,7 @@ from orchestration.backfills.outline import Outline, Request
 from orchestration.backfills.ranges import Range
 from orchestration.errors import UsageError
 from orchestration.ingesting.deliveries import audit
-from orchestration.planning import changes, fingerprints, graph, standing
+from orchestration.planning import changes, code_changes, fingerprints, graph, standing
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def require_known_code(
     known = graph.read(manifest, settings.project, connection)
     now = fingerprints.compute(manifest, settings.project)
     upstream = changes.delivered(connection, planned.as_of).upstream_of(known)
-    changed = changes.rewritten(connection, known, published, now, upstream)
+    changed = code_changes.rewritten(connection, known, published, now, upstream)
     if request.models and changed:
         what, todo = "the models that it is limited to hang on code that is not published", ""
     else:
@@ -173,7 +173,7 @@ def require_known_code(
             node.name
             for node in known.nodes
             if node.partitioning and node.unique_id in changed
-            and (published.run_id or changed[node.unique_id] != changes.UNKNOWN)
+            and (published.run_id or changed[node.unique_id] != code_changes.UNKNOWN)
             and not upstream[node.unique_id] <= request.range.dates
         ]  # fmt: skip
         if not outside:

@@ -89,7 +89,7 @@ def do_chunk(
             verdict = gate(settings, connection, run, ready)
         publication = None
         if verdict.passed and not backfill.is_staged:
-            publication = publish(connection, verdict)
+            publication = publish(settings, connection, verdict)
         if not verdict.passed and backfill.keeps_going:
             _take_back(connection, run)
         return Done(_chunk(connection, backfill_id, number), run, verdict, publication)
@@ -127,7 +127,7 @@ def finish(
                 done = replace(done, differences=_differences(connection))
                 _close(connection, run)
             elif verdict.passed:
-                done = replace(done, publication=publish(connection, verdict))
+                done = replace(done, publication=publish(settings, connection, verdict))
         if done.verdict is None or done.verdict.passed:
             backfill_control.finish(settings, connection, backfill)
         return done

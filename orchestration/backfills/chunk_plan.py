@@ -18,7 +18,7 @@ from psycopg.types.range import DateRange
 from orchestration import database
 from orchestration.backfills.backfill import Backfill, Chunk
 from orchestration.backfills.ranges import Range
-from orchestration.planning import changes, graph, reach, standing
+from orchestration.planning import changes, code_changes, graph, reach, standing
 from orchestration.planning.fingerprints import Fingerprint
 from orchestration.planning.graph import Dates, Graph, Node
 from orchestration.planning.plan import Reason, fingerprints_of, record, supersede
@@ -135,8 +135,10 @@ def _changed(
     partitions, nodes = changes.pending(connection, base.published, staged)
     if not base.staged.run_id and not base.staged.layers:
         nodes -= _drop_unpublished(connection, base.known, nodes, partitions)
-    there = changes.relations(connection)
-    rewritten = changes.rewritten(connection, base.known, base.staged, base.now, upstream, there)
+    there = code_changes.relations(connection)
+    rewritten = code_changes.rewritten(
+        connection, base.known, base.staged, base.now, upstream, there
+    )
     built = {key for layer in base.staged.layers for key in layer.built}
     lost = {
         node.unique_id
@@ -144,7 +146,7 @@ def _changed(
         if node.partitioning
         and node.form == "incremental"
         and (node.schema, node.name) not in there
-        and (rewritten[node.unique_id] == changes.MISSING or node.unique_id in built)
+        and (rewritten[node.unique_id] == code_changes.MISSING or node.unique_id in built)
     }
     covered = {
         node.unique_id
@@ -215,9 +217,9 @@ def _note_completion(
     readers = changes.readers_of(base.known)
     if changes.differing(connection, after, run.as_of, ever.every_date, readers):
         return
-    if changes.rewritten(connection, base.known, after, base.now, upstream):
+    if code_changes.rewritten(connection, base.known, after, base.now, upstream):
         return
-    before = changes.rewritten(connection, base.known, base.published, base.now, upstream)
+    before = code_changes.rewritten(connection, base.known, base.published, base.now, upstream)
     left = changes.pending(connection, after)
     anew = {unique_id for layer in after.layers for unique_id in layer.full}
     if any(left) or any(
@@ -233,7 +235,7 @@ def _note_completion(
 def _has_strays(connection: database.Connection, node: Node, runs: tuple[int, ...]) -> bool:
     """Whether old code left rows at dates that no chunk has reached."""
     assert node.partitioning
-    if (node.schema, node.name) not in changes.relations(connection):
+    if (node.schema, node.name) not in code_changes.relations(connection):
         return False
     query = sql.SQL(
         "select exists (select from {relation} where not exists (select from ops.run_partitions"

@@ -11,14 +11,12 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from orchestration import database
-from orchestration.planning import fingerprints, graph
+from orchestration.planning import code_changes, graph
 from orchestration.planning.fingerprints import Fingerprint
-from orchestration.planning.graph import Dates, Graph, Node
+from orchestration.planning.graph import Dates, Graph
 from orchestration.planning.reach import Changes
 from orchestration.planning.standing import Standing, days_of
 
-MISSING = "its table is missing"
-UNKNOWN = "the code of what is published, if any, is not known"
 _UNPUBLISHED = """
     select distinct {what} from {table} as mine inner join ops.runs using (run_id)
     where
@@ -135,39 +133,6 @@ def readers_of(known: Graph) -> dict[str, frozenset[str]]:
     return found
 
 
-def rewritten(
-    connection: database.Connection,
-    known: Graph,
-    published: Standing,
-    now: dict[str, Fingerprint],
-    upstream: dict[str, Dates],
-    there: set[tuple[str, str]] | None = None,
-) -> dict[str, str]:
-    """Why nodes need all rows built: their code is not the published one, or they are lost.
-
-    Args:
-        upstream: the dates of all that a node is made of, by its unique id.
-        there: schema and name of what is not lost; None means all.
-    """
-    codes = {
-        code: fingerprints.recall(connection, code)
-        for code in {published.code_version, *(x.code_version for x in published.layers)}
-    }
-    why = {}
-    for node in known.nodes:
-        mine = now[node.unique_id]
-        states = _states(node, published, codes, mine, upstream[node.unique_id])
-        stale = [state for state in states if state is None or state.value != mine.value]
-        before = next((state for state in stale if state), None)
-        if stale and before is None and not codes[published.code_version]:
-            why[node.unique_id] = UNKNOWN
-        elif stale:
-            why[node.unique_id] = mine.difference(before)
-        elif there is not None and _is_lost(node, there):
-            why[node.unique_id] = MISSING
-    return why
-
-
 def pending(
     connection: database.Connection, published: Standing, apart: Collection[int] = ()
 ) -> tuple[dict[str, Dates], frozenset[str]]:
@@ -205,48 +170,17 @@ def since(
     return Changes(
         differing(connection, published, as_of, ever.every_date, readers_of(known)),
         ever.every_date,
-        rewritten(
-            connection, known, published, now, ever.upstream_of(known), relations(connection)
+        code_changes.rewritten(
+            connection,
+            known,
+            published,
+            now,
+            ever.upstream_of(known),
+            code_changes.relations(connection),
         ),
         partitions,
         nodes,
     )
-
-
-def relations(connection: database.Connection) -> set[tuple[str, str]]:
-    """Schema and name of every table and view."""
-    rows = connection.execute(
-        "select nspname, relname from pg_class inner join pg_namespace"
-        " on pg_class.relnamespace = pg_namespace.oid where relkind in ('r', 'v', 'm', 'p')"
-    )
-    return {(schema, name) for schema, name in rows}
-
-
-def _is_lost(node: Node, there: set[tuple[str, str]]) -> bool:
-    return node.form not in ("test", "ephemeral") and (node.schema, node.name) not in there
-
-
-def _states(
-    node: Node,
-    published: Standing,
-    codes: dict[str | None, dict[str, Fingerprint]],
-    mine: Fingerprint,
-    dates: Dates,
-) -> list[Fingerprint | None]:
-    """The codes that the node's published rows were built by; None is an unknown one."""
-    states: list[Fingerprint | None] = [codes[published.code_version].get(node.unique_id)]
-    covered: Dates = set()
-    for layer in published.layers:
-        its = codes[layer.code_version].get(node.unique_id)
-        if node.unique_id in layer.full or (node.is_view and node.unique_id in layer.built):
-            states, covered = [its], set(dates)
-        elif node.partitioning or node.kind == "test":
-            states.append(its)
-            same = its is not None and its.value == mine.value
-            covered = covered | layer.dates if same else set()
-            if same and covered >= dates:
-                states = [its]
-    return states
 
 
 def _between(

@@ -31,13 +31,17 @@ _CODE = (
 # how rows are partitioned.
 _NEUTRAL = {
     "access", "docs", "freshness", "grants", "group", "meta", "packages", "persist_docs",
-    "static_analysis", "tags",
+    "static_analysis", "tags", "indexes",
 }  # fmt: skip
 _META = ("partition_column", "partition_grain", "days_after")
 _OF_DBT = ("dbt", "dbt_postgres")
 _VARIABLE = re.compile(r"(?<!\w)var\s*\(")
 _ENVIRONMENT = re.compile(r"env_var\s*\(\s*['\"](\w+)['\"]")
 _TOUCHES_JINJA = re.compile(r"\w[{]|[}]\w")
+# What a table demands of its rows and how they are found, and what it says about itself and who may
+# read it: without effect on its rows, and so on what reads them.
+SHAPE = ("its constraints", "its indexes")
+_APART = (*SHAPE, "its description")
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class Fingerprint:
 
     value: str
     parts: dict[str, str]
+
+    @property
+    def of_rows(self) -> str:
+        """A digest of what decides the node's rows."""
+        return _digest(sorted((k, v) for k, v in self.parts.items() if k not in _APART))
 
     def difference(self, before: Fingerprint | None) -> str:
         """What changed since `before`, in words."""
@@ -97,7 +106,7 @@ def compute(manifest: Manifest, project: Path) -> dict[str, Fingerprint]:
                 for parent in node.depends_on_nodes:
                     if parent in manifest.nodes:
                         name = manifest.nodes[parent].name
-                        parts[f"upstream {name}"] = visit(parent).value
+                        parts[f"upstream {name}"] = visit(parent).of_rows
             found[unique_id] = Fingerprint(_digest(sorted(parts.items())), parts)
         return found[unique_id]
 
@@ -163,6 +172,8 @@ def _own_parts(
         }
     parts = {"its SQL": _digest(normalised(node.raw_code))}
     parts["its configuration"] = _configuration(node)
+    if str(node.resource_type) == "model":
+        parts |= _shape(node)
     macros = list(_macros(manifest, node))
     for macro in macros:
         parts[f"macro {macro.name}"] = _digest(normalised(macro.macro_sql))
@@ -188,26 +199,40 @@ def _folder(manifest: Manifest, project: Path, node: Any) -> Path:
 def _configuration(node: Any) -> str:
     config = {k: v for k, v in node.config.to_dict().items() if k not in _NEUTRAL}
     meta = {key: node.config.meta[key] for key in _META if key in node.config.meta}
-    columns: Any = None
-    if str(node.resource_type) == "model" and node.config.contract.enforced:
-        columns = [
-            (name, column.data_type, [c.to_dict() for c in column.constraints])
-            for name, column in node.columns.items()
-        ]
-        columns += [constraint.to_dict() for constraint in node.constraints]
     arguments = getattr(getattr(node, "test_metadata", None), "kwargs", None)
-    return _digest([config, meta, columns, arguments, node.alias])
+    return _digest([config, meta, arguments, node.alias])
+
+
+def _shape(node: Any) -> dict[str, str]:
+    """What the yml says about a model's table; what takes no effect there is left out."""
+    columns, constraints = [], []
+    if node.config.contract.enforced:
+        constraints = [constraint.to_dict() for constraint in node.constraints]
+        for name, column in node.columns.items():
+            columns.append((name, column.data_type))
+            constraints += [(name, constraint.to_dict()) for constraint in column.constraints]
+    kept = node.config.persist_docs
+    said = [node.config.grants, node.description if kept.get("relation") else None]
+    if kept.get("columns"):
+        said += [(name, column.description) for name, column in sorted(node.columns.items())]
+    return {
+        "its columns": _digest(columns),
+        "its constraints": _digest(constraints),
+        "its indexes": _digest(node.config.get("indexes")),
+        "its description": _digest(said),
+    }
 
 
 def _macros(manifest: Manifest, node: Any) -> Iterator[Any]:
     """The project's macros that `node` uses, directly or not; also by its way of building."""
     waiting = list(node.depends_on.macros)
-    strategy = getattr(node.config, "incremental_strategy", None)
-    form = f"materialization_{node.config.materialized}_"
+    form = str(node.config.materialized)
+    strategy = node.config.incremental_strategy if form == "incremental" else None
     waiting += [
         unique_id
         for unique_id, macro in manifest.macros.items()
-        if macro.name == f"get_incremental_{strategy}_sql" or macro.name.startswith(form)
+        if (strategy and macro.name == f"get_incremental_{strategy}_sql")
+        or macro.name.startswith(f"materialization_{form}_")
     ]
     return macros_below(manifest, waiting)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from orchestration import database
 from orchestration.building import state
-from orchestration.planning import changes, fingerprints, graph, reach, standing
+from orchestration.planning import changes, code_changes, fingerprints, graph, reach, standing
 from orchestration.planning.fingerprints import Fingerprint
 from orchestration.planning.reach import Changes, Work
 from orchestration.planning.standing import Standing
@@ -39,11 +39,16 @@ class Reason:
 
 @dataclass(frozen=True)
 class Plan:
-    """A planned run, and what it does about every node; no run if it would do nothing."""
+    """A planned run, and what it does about every node; no run if it would do nothing.
+
+    Attributes:
+        reshaped: marts whose readers may have to wait for a moment when it is published.
+    """
 
     run: Run | None
     works: list[Work]
     changes: Changes
+    reshaped: tuple[str, ...] = ()
 
 
 def due(settings: Settings, connection: database.Connection) -> Reason | None:
@@ -103,7 +108,8 @@ def plan(
         run = record(
             settings, connection, reason, works, kind if reason.published.run_id else "first"
         )
-    return Plan(run, works, changed)
+        reshaped = code_changes.reshaped(connection, reason.published, now, works)
+    return Plan(run, works, changed, reshaped)
 
 
 def supersede(connection: database.Connection) -> None:

@@ -25,13 +25,15 @@ GRAINS = ("day", "month")
 STRATEGY = "replace_partitions"
 CANDIDATE = "candidate"  # the schema of marts: what is built there is audited and published
 _FILTER = "is_in_run_partitions"
-_WITHOUT_ROWS = ("view", "ephemeral")
+_NOUNS = {"view": "a view", "ephemeral": "an ephemeral model"}
+_WITHOUT_ROWS = tuple(_NOUNS)
 _FORMS = ("table", "incremental", *_WITHOUT_ROWS)
 # Schemas that steps other than build write.
 _NOT_DBTS = ("raw", "quarantine", "ops", "published", "history", "pg_catalog", "information_schema")
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts what is longer
 # `history.<mart>` has these beside the mart's own.
-_TAKEN_COLUMNS = ("publication_id", "change")
+_TAKEN_COLUMNS = ("_publication_id", "_change")
+_REFERENCES = re.compile(r"\breferences\b", re.IGNORECASE)
 _COMMENTS = re.compile(r"\{#.*?#\}|/\*.*?\*/|--[^\n]*", re.DOTALL)
 
 
@@ -109,8 +111,9 @@ def _form(node: Any, calls_filter: bool) -> Iterator[str]:
     if form in _WITHOUT_ROWS:
         if calls_filter:
             yield (
-                f"a {form} has no rows of its own, so {_FILTER} would fix it to the dates of one"
-                " run. Take the filter out; it belongs into the incremental models that read it."
+                f"{_NOUNS[form]} has no rows of its own, so {_FILTER} would fix it to the dates"
+                " of one run. Take the filter out; it belongs into the incremental models that"
+                " read it."
             )
         return
     if form == "table":
@@ -208,7 +211,8 @@ def _place(node: Any) -> Iterator[str]:
 def _mart(node: Any, project: Path) -> Iterator[str]:
     if node.config.materialized in _WITHOUT_ROWS:
         yield (
-            f"it is a mart, and as a {node.config.materialized} has no rows to audit and publish."
+            f"it is a mart, and as {_NOUNS[node.config.materialized]} has no rows to audit and"
+            " publish."
             " Make it a table."
         )
         return
@@ -222,6 +226,12 @@ def _mart(node: Any, project: Path) -> Iterator[str]:
             "it is a mart without a primary key, by which publication compares rows."
             " Declare one in its yml: constraints, `type: primary_key`."
         )
+    yield from _constraints(node)
+    if others := sorted(set(node.config.grants) - {"select"}):
+        yield (
+            f"it grants {', '.join(others)}, and nobody but a publication may write a mart."
+            " Grant `select` alone."
+        )
     suite = project / "expectations" / f"{node.alias}.json"
     if not suite.is_file():
         yield (
@@ -233,6 +243,18 @@ def _mart(node: Any, project: Path) -> Iterator[str]:
             f"its column {taken[0]} has a name that the history of each mart needs itself."
             " Give it another one."
         )
+
+
+def _constraints(node: Any) -> Iterator[str]:
+    """None ties a mart to another relation, which loses it whenever it is built anew."""
+    said = [*node.constraints, *(c for column in node.columns.values() for c in column.constraints)]
+    for constraint in said:
+        text = str(constraint.expression or "")
+        if constraint.type == "foreign_key" or _REFERENCES.search(text):
+            yield (
+                "it has a foreign key, which vanishes whenever the table that it refers to is built"
+                " anew. Test `relationships` on that column instead; a failed test blocks the gate."
+            )
 
 
 def _calls_filter(manifest: Manifest, node: Any) -> bool:

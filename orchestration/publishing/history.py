@@ -20,20 +20,20 @@ from orchestration.errors import UsageError
 # what is published now.
 _OF_PUBLICATION = """
     select
-        changes.change,
-        case when changes.change <> 'insert'
-            then to_jsonb(changes) - array['publication_id', 'change'] end as before,
-        case when changes.change <> 'delete' then coalesce(
+        changes._change as change,
+        case when changes._change <> 'insert'
+            then to_jsonb(changes.*) - array['_publication_id', '_change'] end as before,
+        case when changes._change <> 'delete' then coalesce(
             (
-                select to_jsonb(later) - array['publication_id', 'change']
+                select to_jsonb(later.*) - array['_publication_id', '_change']
                 from {history} as later
-                where {same_key} and later.publication_id > {publication}
-                order by later.publication_id limit 1
+                where {same_key} and later._publication_id > {publication}
+                order by later._publication_id limit 1
             ),
-            (select to_jsonb(later) from {published} as later where {same_key})
+            (select to_jsonb(later.*) from {published} as later where {same_key})
         ) end as after
     from {history} as changes
-    where changes.publication_id = {publication}
+    where changes._publication_id = {publication}
 """
 _WITHOUT_LINEAGE = """
     select * from ({changed}) as changed
@@ -41,12 +41,17 @@ _WITHOUT_LINEAGE = """
 """
 _OF_CANDIDATE = """
     select
-        case when p is null then 'insert' when c is null then 'delete' else 'update' end as change,
-        to_jsonb(p) as before,
-        to_jsonb(c) as after
+        case
+            when p.{of_key} is null then 'insert' when c.{of_key} is null then 'delete'
+            else 'update'
+        end as change,
+        case when p.{of_key} is not null then to_jsonb(p.*) end as before,
+        case when c.{of_key} is not null then to_jsonb(c.*) end as after
     from (select * from {published} where {condition}) as p
     full join (select * from {candidate} where {condition}) as c using ({key})
-    where p is null or c is null or not record_image_eq(row({p_compared}), row({c_compared}))
+    where
+        p.{of_key} is null or c.{of_key} is null
+        or not record_image_eq(row({p_compared}), row({c_compared}))
 """
 
 
@@ -137,6 +142,7 @@ def of_candidate(connection: database.Connection, most: int) -> Iterator[Differe
             candidate=database.relation("candidate", mart.name),
             condition=sql.SQL(mart.condition),
             key=sql.SQL(", ").join(map(sql.Identifier, key)),
+            of_key=sql.Identifier(key[0]),
             p_compared=_list(compared, "p"),
             c_compared=_list(compared, "c"),
         )

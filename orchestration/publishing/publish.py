@@ -1,18 +1,18 @@
 """Step publish: candidate -> published, all marts in one transaction, with a passing verdict.
 
-The database does it and knows no other way: `ops.prepare_publication` (shapes), then `ops.publish`
-(rows), which writes `published`, `history` (pre-images), `ops.publications` and
-`ops.publication_changes`. Killed: before the commit nothing happened, after it all did. Readers
-neither wait nor fail: the tables keep their identity and only row locks are taken.
+The database does it and knows no other way: `ops.publish` writes rows and shapes of `published`,
+`history` (pre-images), `ops.publications`, `ops.publication_changes` and `ops.publication_shapes`.
+Killed: before the commit nothing happened, after it all did. Readers neither wait nor fail: the
+tables keep their identity and only row locks are taken. Of a mart that gets new columns or other
+constraints they wait while it is written, for a limited time.
 """
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 from psycopg.rows import class_row
@@ -22,10 +22,35 @@ from orchestration.auditing.checks import Verdict
 from orchestration.auditing.gate import RUNBOOK
 from orchestration.errors import AirworthyError, GateBlocked, PublishingHeld, StaleRun, UsageError
 from orchestration.runs import Run
+from orchestration.settings import Settings
 
-_ATTEMPTS = 20
-_LOCK_TIMEOUT = "100ms"
 _UNTOUCHED = "The published marts are untouched."
+# What the database's functions refuse, by their error codes, and what to do then.
+_REFUSALS: dict[str, tuple[type[AirworthyError], str]] = {
+    "AWRUN": (StaleRun, "Run `make run`; it plans anew from what is there."),
+    "AWGAT": (GateBlocked, f"`make gate` shows what blocks; see {RUNBOOK}."),
+    "AWCHG": (
+        GateBlocked,
+        "Run `make gate` to audit it as it is now, or `make run` to build it anew.",
+    ),
+    "AWNET": (
+        AirworthyError,
+        "This is a defect of ours, or of a type's; please report the mart's columns.",
+    ),
+    "AWHLD": (
+        PublishingHeld,
+        "When readers may see it: `make resume REASON=...`, then `make run`.",
+    ),
+    "AWSHP": (
+        UsageError,
+        "Keep what readers rely on, or add a new version of the model beside it.",
+    ),
+    "AWKEY": (UsageError, "Declare one in the model's yml: constraints, type primary_key."),
+    "AWLCK": (
+        AirworthyError,
+        "Run the same command again, or end that transaction (pg_stat_activity).",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -51,7 +76,7 @@ class Publication:
 
 
 @database.acts_as("publisher")
-def publish(connection: database.Connection, verdict: Verdict) -> Publication:
+def publish(settings: Settings, connection: database.Connection, verdict: Verdict) -> Publication:
     """Make the audited candidate what readers see.
 
     Raises:
@@ -59,22 +84,19 @@ def publish(connection: database.Connection, verdict: Verdict) -> Publication:
         PublishingHeld: somebody rolled back and nobody has resumed.
         UsageError: a mart's shape changed in a way that readers would not survive.
         WarehouseBusy: another publication is under way.
+        AirworthyError: a reader stands in the way of a mart's new shape, or would wait too long.
     """
     run = verdict.run
     total = connection.execute(
         "select count(*) from ops.run_nodes where run_id = %s and is_mart", [run.run_id]
     ).fetchone()
-    with database.only_one(connection, "publication"), refusals(run):
-        _prepare(connection, run)
-        with console.progress("publish", "marts", (total or [0])[0]) as advance:
-            handler = _follow(advance)
-            connection.add_notice_handler(handler)
-            try:
-                row = connection.execute(
-                    "select ops.publish(%s, %s)", [run.run_id, run.token]
-                ).fetchone()
-            finally:
-                connection.remove_notice_handler(handler)
+    with (
+        database.only_one(connection, "publication"),
+        refusals(run),
+        console.progress("publish", "marts", (total or [0])[0]) as advance,
+        limited_wait(settings, connection, advance),
+    ):
+        row = connection.execute("select ops.publish(%s, %s)", [run.run_id, run.token]).fetchone()
     assert row is not None
     return recall(connection, int(row[0]))
 
@@ -95,55 +117,80 @@ def refusals(run: Run) -> Iterator[None]:
     """Turn what the database's functions refuse into errors that say what to do."""
     try:
         yield
+    except psycopg.errors.IntegrityError as error:
+        raise AirworthyError(
+            f"Something that others made on the published marts stands in the way: {error}",
+            kept=_UNTOUCHED,
+            todo="Remove that constraint, or declare it in the mart's yml; then run it again.",
+        ) from error
     except psycopg.Error as error:
         said = str(error.diag.message_primary)
-        if error.sqlstate == "AWRUN":
-            todo = "Run `make run`; it plans anew from what is there."
-            raise StaleRun(said, kept=_UNTOUCHED, todo=todo) from error
-        if error.sqlstate == "AWGAT":
-            todo = f"`make gate` shows what blocks; see {RUNBOOK}."
-            raise GateBlocked(said, kept=_UNTOUCHED, todo=todo) from error
-        if error.sqlstate == "AWCHG":
-            todo = "Run `make gate` to audit it as it is now, or `make run` to build it anew."
-            raise GateBlocked(said, kept=_UNTOUCHED, todo=todo) from error
-        if error.sqlstate == "AWNET":
-            todo = "This is a defect of ours, or of a type's; please report the mart's columns."
-            raise AirworthyError(said, kept=_UNTOUCHED, todo=todo) from error
-        if error.sqlstate == "AWHLD":
-            todo = "When readers may see it: `make resume REASON=...`, then `make run`."
-            raise PublishingHeld(said, kept=f"Run {run.run_id} passed.", todo=todo) from error
-        if error.sqlstate == "AWSHP":
-            todo = "Keep the column, or add a new version of the model beside the old one."
-            raise UsageError(said, kept=_UNTOUCHED, todo=todo) from error
-        if error.sqlstate == "AWKEY":
-            todo = "Declare one in the model's yml: constraints, type primary_key."
-            raise UsageError(said, kept=_UNTOUCHED, todo=todo) from error
-        raise
+        if error.sqlstate not in _REFUSALS:
+            raise
+        kind, todo = _REFUSALS[error.sqlstate]
+        kept = f"Run {run.run_id} passed." if kind is PublishingHeld else _UNTOUCHED
+        raise kind(said, kept=kept, todo=todo) from error
 
 
-def _prepare(connection: database.Connection, run: Run) -> None:
-    """New marts and new columns. Waits for no reader for long: gives way and tries again."""
-    for attempt in range(_ATTEMPTS):
-        try:
-            with connection.transaction():
-                connection.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'")
-                connection.execute(
-                    "select ops.prepare_publication(%s, %s)", [run.run_id, run.token]
-                )
-            return
-        except psycopg.errors.LockNotAvailable as error:
-            if attempt + 1 == _ATTEMPTS:
-                raise AirworthyError(
-                    "A reader's transaction stands in the way of a new column.",
-                    kept=_UNTOUCHED,
-                    todo="Run the same command again, or end that transaction (pg_stat_activity).",
-                ) from error
-            time.sleep(random.uniform(0.1, 0.5))  # noqa: S311
+@contextmanager
+def limited_wait(
+    settings: Settings, connection: database.Connection, advance: console.Advance | None = None
+) -> Iterator[None]:
+    """Take back what the connection does once readers have waited too long for it.
 
+    Args:
+        advance: told of each mart that is done.
 
-def _follow(advance: console.Advance) -> Callable[[psycopg.errors.Diagnostic], None]:
+    Raises:
+        AirworthyError: they would have waited longer than the settings allow.
+    """
+    seconds = settings.readers_wait_seconds
+    wait = _Wait(connection, seconds)
+
     def on_notice(notice: psycopg.errors.Diagnostic) -> None:
-        if (notice.message_primary or "").startswith("published "):
-            advance(1, str(notice.message_primary).removeprefix("published "))
+        what, _, marts = (notice.message_primary or "").partition(" ")
+        if what == "published" and advance:
+            advance(1, marts)
+        if what == "locked":
+            wait.begin(marts)
 
-    return on_notice
+    connection.add_notice_handler(on_notice)
+    try:
+        yield
+    except psycopg.errors.QueryCanceled as error:
+        if not wait.is_over:
+            raise
+        raise AirworthyError(
+            f"Readers of {wait.marts} would have waited longer than {seconds} s for its new shape.",
+            kept=_UNTOUCHED,
+            todo="Run the same command again when few people read, with a larger"
+            " READERS_WAIT_SECONDS (see .env.example).",
+        ) from error
+    finally:
+        wait.end()
+        connection.remove_notice_handler(on_notice)
+
+
+@dataclass
+class _Wait:
+    """Readers of `marts` wait; for longer than `seconds`, and the connection's query is ended."""
+
+    connection: database.Connection
+    seconds: float
+    marts: str = ""
+    is_over: bool = False
+    timer: threading.Timer | None = field(default=None, repr=False)
+
+    def begin(self, marts: str) -> None:
+        self.marts = marts
+        self.timer = threading.Timer(self.seconds, self._give_up)
+        self.timer.start()
+
+    def end(self) -> None:
+        if self.timer:
+            self.timer.cancel()
+            self.timer.join()
+
+    def _give_up(self) -> None:
+        self.is_over = True
+        self.connection.cancel_safe()

@@ -69,7 +69,7 @@ def collect(settings: Settings, connection: database.Connection) -> Removed:
         if forgotten:
             for mart in tables.names_in(connection, "history"):
                 connection.execute(
-                    sql.SQL("delete from {} where publication_id = any(%s)").format(
+                    sql.SQL("delete from {} where _publication_id = any(%s)").format(
                         database.relation("history", mart)
                     ),
                     [forgotten],

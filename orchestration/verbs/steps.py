@@ -82,8 +82,8 @@ def publish() -> None:
     from orchestration.publishing.publish import publish
     from orchestration.runs import current
 
-    with open_warehouse("run") as (_, connection):
-        say_published(publish(connection, recall(connection, current(connection))))
+    with open_warehouse("run") as (given, connection):
+        say_published(publish(given, connection, recall(connection, current(connection))))
 
 
 @click.command()

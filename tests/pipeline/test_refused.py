@@ -6,6 +6,10 @@ from typing import Any
 
 from tests.pipeline.given import DATED, SQL, SUITE, Project, describe, partitioned
 
+_REFERRING: dict[str, dict[str, Any]] = {
+    "linked": {"type": "foreign_key", "to": "ref('dim_stations')", "to_columns": ["station_id"]},
+    "tied": {"type": "custom", "expression": "REFERENCES candidate.dim_stations (station_id)"},
+}
 _LONG = "reading_of_a_station_at_an_hour_of_a_day_by_an_observer_in_a_region"
 
 
@@ -67,7 +71,7 @@ def test_materialisation_strategy_and_filter_must_fit(project: Project) -> None:
         "shrinking": ("it is a table, which each run builds anew",),
         "refreshed": ("it is materialised as materialized_view",),
         "int_readings_view": ("a view has no rows of its own",),
-        "int_readings_ephemeral": ("a ephemeral has no rows of its own",),
+        "int_readings_ephemeral": ("an ephemeral model has no rows of its own",),
     })  # fmt: skip
 
 
@@ -110,16 +114,23 @@ def test_a_mart_has_rows_a_contract_a_key_a_suite_and_possible_names(project: Pr
     project.add("marts/keyless", describe("keyless", table, columns=keyless), SQL)
     project.add("marts/unsuited", describe("unsuited", table), SQL)
     (project.made.project / "expectations/unsuited.json").unlink()
-    changed = [*columns, {"name": "change", "data_type": "text"}]
+    changed = [*columns, {"name": "_change", "data_type": "text"}]
     project.add("marts/changing", describe("changing", table, columns=changed), SQL)
     project.add(f"marts/{_LONG}", describe(_LONG, table), SQL)
+    for name, refers in _REFERRING.items():
+        key = columns[0] | {"constraints": [*columns[0]["constraints"], refers]}
+        project.add(f"marts/{name}", describe(name, table, columns=[key, columns[1]]), SQL)
+    project.add("marts/open", describe("open", table | {"grants": {"insert": ["all"]}}), SQL)
     require(refused(project), {
         "seen": ("as a view has no rows to audit",),
         "loose": ("without an enforced contract",),
         "keyless": ("without a primary key",),
         "unsuited": ("Say in expectations/unsuited.json",),
-        "changing": ("its column change has a name",),
+        "changing": ("its column _change has a name",),
         _LONG: ("is longer than 63 bytes",),
+        "linked": ("it has a foreign key, which vanishes",),
+        "tied": ("it has a foreign key, which vanishes",),
+        "open": ("it grants insert",),
     })  # fmt: skip
 
 

@@ -19,6 +19,18 @@ _BEFORE = """
     drop function ops.catalogue, ops.newest_date_of, ops.quality_of;
     drop function ops.require_within, ops.lineage_columns, ops.is_hashable, ops.rows_digest,
         ops.digest_of_marts, ops.create_published;
+    drop table ops.publication_shapes;
+    drop function ops.definition_of, ops.shape_of, ops.missing, ops.new_columns, ops.must_lock,
+        ops.lock_readers_out, ops.loosen, ops.tighten, ops.grantee, ops.published_shape,
+        ops.record_shape, ops.require_same_mart, ops.is_unique_elsewhere, ops.publish_mart;
+    create function ops.prepare_publication(bigint, uuid) returns void language sql as '';
+    do $$ declare mart name; begin
+        for mart in select relname from pg_class
+        where relnamespace = 'history'::regnamespace and relkind = 'r' loop
+            execute format('alter table history.%I rename _publication_id to publication_id', mart);
+            execute format('alter table history.%I rename _change to change', mart);
+        end loop;
+    end $$;
     alter table ops.publication_changes drop column lineage_updated;
     drop index ops.gate_results_subjects, ops.run_nodes_marts, ops.publication_changes_marts;
     update ops.alembic_version set version_num = '0010';

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 _STARTUP = 196608  # the protocol's version; requests for encryption have other numbers
 _WRITES = re.compile(
     r"\b(insert|update|delete|create|drop|alter|copy|commit|truncate|comment on|ops\.publish"
-    r"|ops\.roll_back|ops\.prepare_publication|ops\.take_delivery_ids|set role|advisory)\b",
+    r"|ops\.roll_back|ops\.take_delivery_ids|set role|advisory)\b",
     re.IGNORECASE,
 )
 
