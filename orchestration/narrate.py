@@ -66,11 +66,13 @@ def _log_deliveries(deliveries: list[Delivery]) -> None:
 def say_plan(planned: Plan, readers_wait_seconds: int) -> None:
     """Say which run it is, why it is due, and whether readers will have to wait."""
     run = planned.run
+    for sentence in planned.leftovers:
+        console.say("plan", f"warning: {sentence}")
     if run is None:
         console.say("plan", "deliveries or code are new, but no model can have changed by them")
         return
     console.about_run(run.run_id)
-    anew = [w for w in planned.works if w.is_selected and w.is_full and w.node.kind != "test"]
+    anew = [w for w in planned.works if w.is_selected and w.is_full and not w.node.is_test]
     sources = sorted(planned.changes.sources.items())
     why = {
         "first": "nothing is published yet: everything is built",

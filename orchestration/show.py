@@ -20,11 +20,11 @@ def show_works(works: list[Work]) -> None:
     for title in ("model", "builds", "why"):
         table.add_column(title, no_wrap=True)
     for work in works:
-        if work.node.kind != "test":
+        if not work.node.is_test:
             style = None if work.is_selected else "dim"
             table.add_row(work.node.name, _amount(work), work.why, style=style)
     console.show(table)
-    tests = [work for work in works if work.node.kind == "test"]
+    tests = [work for work in works if work.node.is_test]
     selected = sum(work.is_selected for work in tests)
     console.say("", f"{selected} of {len(tests)} tests run on them")
 

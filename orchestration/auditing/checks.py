@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from orchestration.runs import Run
 
+NO_VALUE = "no value"  # such as the mean of no rows, or of nulls
+
 
 @dataclass(frozen=True)
 class Check:

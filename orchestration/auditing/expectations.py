@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from orchestration.auditing import baseline
-from orchestration.auditing.checks import Check
+from orchestration.auditing.checks import NO_VALUE, Check
 
 # All measures of a suite in few statements; what fails is asked again, for its rows.
 _MEASURES = {"result_format": "BASIC", "partial_unexpected_count": 0}
@@ -147,6 +147,8 @@ def _name(kind: str, kwargs: dict[str, Any]) -> str:
 def _observed(found: dict[str, Any]) -> str:
     share = found.get("unexpected_percent") or 0  # none where there are no rows
     value = found.get("observed_value", f"{share:.2f} % unexpected")
+    if value is None:
+        return NO_VALUE
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

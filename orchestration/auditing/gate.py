@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from orchestration import console, database, tables
 from orchestration.auditing import baseline, evidence, marts
 from orchestration.auditing.auditor import Auditor, IncompleteAnswer, auditor
-from orchestration.auditing.checks import Check, Verdict
+from orchestration.auditing.checks import NO_VALUE, Check, Verdict
 from orchestration.auditing.marts import Mart
 from orchestration.errors import UsageError
 from orchestration.runs import Run
@@ -69,7 +69,7 @@ def _expectations(
                   "results for every suite")
         ]  # fmt: skip
     return [
-        check if check.passed else _explain(connection, of_run[check.subject], check)
+        check if check.passed else _explain(connection, run, of_run[check.subject], check)
         for check in found
     ]
 
@@ -107,13 +107,15 @@ def _ask(
             return started.judge(asked, count)
 
 
-def _explain(connection: database.Connection, mart: Mart, check: Check) -> Check:
+def _explain(connection: database.Connection, run: Run, mart: Mart, check: Check) -> Check:
     """The failed `check` with its owner, partitions, sample rows and what to do about them."""
+    if check.observed == NO_VALUE and marts.is_empty(connection, mart):
+        check = replace(check, observed="zero rows")
     samples, deliveries = _rows(connection, mart, check)
     listed = ", ".join(map(str, deliveries))
     hint = f"these came with delivery {listed}; `make withdraw` takes one out" if listed else ""
-    partitions = "all" if mart.partition_column is None else mart.condition.strip("()")
-    return replace(check, owner=mart.owner, partitions=partitions[:200], samples=samples, hint=hint)
+    partitions = marts.dates_of(connection, run.run_id, mart)
+    return replace(check, owner=mart.owner, partitions=partitions, samples=samples, hint=hint)
 
 
 def _rows(connection: database.Connection, mart: Mart, check: Check) -> tuple[list[str], list[int]]:

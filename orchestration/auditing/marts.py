@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from psycopg import sql
+
 from orchestration import database
+
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,29 @@ def of_run(connection: database.Connection, run_id: int) -> list[Mart]:
         [run_id],
     )
     return [Mart(*row) for row in rows]
+
+
+def is_empty(connection: database.Connection, mart: Mart) -> bool:
+    """Whether the run rebuilt no row of it."""
+    query = sql.SQL("select not exists (select from {} where {})").format(
+        database.relation("candidate", mart.name), sql.SQL(mart.condition)
+    )
+    row = connection.execute(query).fetchone()
+    return bool(row and row[0])
+
+
+def dates_of(connection: database.Connection, run_id: int, mart: Mart) -> str:
+    """The dates of the mart that the run is about, in words."""
+    if mart.partition_column is None:
+        return "all"
+    ranges = connection.execute(
+        "select first_date, last_date from ops.run_ranges(%s, %s, 0)", [run_id, mart.name]
+    ).fetchall()
+    said = [
+        str(first) if first == last else f"{first} to {last}" for first, last in ranges[:_SHOWN]
+    ]
+    more = len(ranges) - len(said)
+    return ", ".join(said) + (f" and {more} more" if more else "")
 
 
 def candidate_digest(connection: database.Connection, run_id: int) -> str:

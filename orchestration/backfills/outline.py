@@ -173,7 +173,7 @@ def outline(
 
 def require_models(known: Graph, names: tuple[str, ...]) -> None:
     """Raise if one of `names` is no model of the project."""
-    models = {node.name for node in known.nodes if node.kind != "test"}
+    models = {node.name for node in known.nodes if not node.is_test}
     unknown = [name for name in names if name not in models]
     if unknown:
         raise UsageError(

@@ -98,29 +98,50 @@ def build(
             kept="Nothing was built; the published marts are untouched.",
             todo="Run `make run`; it plans anew with the code as it is.",
         )
-    selectors = _select(connection, run, only)
-    arguments = ["build", "--exclude-resource-type", "unit_test"]
-    arguments += ["--indirect-selection", "empty", "--select", *selectors]
-    with console.progress("build", "models and tests", len(selectors)) as advance:
-        # Who listens has a log of this step alone, where dbt's own words belong.
-        quiet = ["--no-use-colors"] if listener else ["--quiet"]
+    selected = _select(connection, run, only)
+    alone = {node: how for node, how in selected.items() if _is_without_model(node, selected)}
+    built = {node: how for node, how in selected.items() if node not in alone}
+    # Who listens has a log of this step alone, where dbt's own words belong.
+    quiet = ["--no-use-colors"] if listener else ["--quiet"]
+    outcomes: list[tuple[str, str]] = []
+    with console.progress("build", "models and tests", len(selected)) as advance:
         follow = [_follow(advance, listener)]
-        result = invoke(settings, [*arguments, *quiet], run.run_id, manifest, follow)
+        # `dbt build` runs unit tests only of models that it builds.
+        for verb, nodes in (("build", built), ("test", alone)):
+            if nodes:
+                asked = [verb, "--indirect-selection", "empty", "--select", *nodes.values(), *quiet]
+                result = invoke(settings, asked, run.run_id, manifest, follow)
+                outcomes += _outcomes(settings, result)
+    run.advance(connection, "built")
+    failed = tuple(name for name, status in outcomes if status not in GOOD)
+    return Built(len(outcomes), failed, _over_budget(connection, run))
+
+
+def _outcomes(settings: Settings, result: dbtRunnerResult) -> list[tuple[str, str]]:
+    """The name of each node that dbt ran, and how it ended."""
     if result.exception is not None:
         raise AirworthyError(
             f"dbt stopped: {result.exception}",
             kept="The published marts are untouched; the candidate is unfinished.",
             todo=f"See {settings.var / 'logs/dbt.log'} and runbooks/gate-blocked-publish.md.",
         )
-    run.advance(connection, "built")
     results: Iterable[Any] = getattr(result.result, "results", ())
-    outcomes = [(item.node.name, str(item.status)) for item in results]
-    failed = tuple(name for name, status in outcomes if status not in GOOD)
-    return Built(len(outcomes), failed, _over_budget(connection, run))
+    return [(item.node.name, str(item.status)) for item in results]
 
 
-def _select(connection: database.Connection, run: Run, only: Collection[str] | None) -> list[str]:
-    """dbt's selectors of the nodes to build, whose earlier results are forgotten."""
+def _is_without_model(unique_id: str, selected: Collection[str]) -> bool:
+    """Whether it is a unit test of a model that is not selected, in any version."""
+    kind, _, rest = unique_id.partition(".")
+    model = f"model.{rest.rpartition('.')[0]}"
+    return kind == "unit_test" and not any(
+        node == model or node.startswith(f"{model}.v") for node in selected
+    )
+
+
+def _select(
+    connection: database.Connection, run: Run, only: Collection[str] | None
+) -> dict[str, str]:
+    """How dbt is told of each node to build, by unique id; their earlier results are forgotten."""
     query = "select unique_id, selector from ops.run_nodes where run_id = %s order by unique_id"
     selected = dict(connection.execute(query, [run.run_id]).fetchall())
     if only is not None:
@@ -129,7 +150,7 @@ def _select(connection: database.Connection, run: Run, only: Collection[str] | N
         "delete from ops.build_results where run_id = %s and unique_id = any(%s)",
         [run.run_id, list(selected)],
     )
-    return list(selected.values())
+    return selected
 
 
 def _over_budget(connection: database.Connection, run: Run) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ with built as (
     from ops.run_nodes as nodes
     inner join ops.build_results as results using (run_id, unique_id)
     where
-        nodes.resource_type <> 'test'
+        nodes.resource_type in ('model', 'seed')
         and nodes.run_id > (select coalesce(max(run_id), 0) from ops.runs) - 200
 )
 select

@@ -126,7 +126,7 @@ def readers_of(known: Graph) -> dict[str, frozenset[str]]:
     for unique_id, name in known.sources.items():
         below = {unique_id}
         for node in known.nodes:
-            if node.kind != "test" and not below.isdisjoint(node.parents):
+            if not node.is_test and not below.isdisjoint(node.parents):
                 below.add(node.unique_id)
         found[name] = frozenset(n.unique_id for n in known.nodes if n.unique_id in below
                                 and not n.is_view)  # fmt: skip

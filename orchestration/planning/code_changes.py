@@ -83,7 +83,7 @@ def relations(connection: database.Connection) -> set[tuple[str, str]]:
 
 
 def _is_lost(node: Node, there: set[tuple[str, str]]) -> bool:
-    return node.form not in ("test", "ephemeral") and (node.schema, node.name) not in there
+    return not node.is_test and node.form != "ephemeral" and (node.schema, node.name) not in there
 
 
 def _states(
@@ -100,6 +100,8 @@ def _states(
         its = codes[layer.code_version].get(node.unique_id)
         if node.unique_id in layer.full or (node.is_view and node.unique_id in layer.built):
             states, covered = [its], set(dates)
+        elif node.kind == "unit_test":
+            states = [its] if node.unique_id in layer.built else states
         elif node.partitioning or node.kind == "test":
             states.append(its)
             same = its is not None and its.value == mine.value

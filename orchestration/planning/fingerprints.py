@@ -112,6 +112,9 @@ def compute(manifest: Manifest, project: Path) -> dict[str, Fingerprint]:
 
     for unique_id in manifest.nodes:
         visit(unique_id)
+    for unique_id, test in manifest.unit_tests.items():
+        parts = _unit_test(test, found[test.depends_on.nodes[0]])
+        found[unique_id] = Fingerprint(_digest(sorted(parts.items())), parts)
     return found
 
 
@@ -184,6 +187,13 @@ def _own_parts(
         values = environment_with({})
         parts["the environment"] = _digest({name: values.get(name) for name in asked})
     return parts
+
+
+def _unit_test(test: Any, model: Fingerprint) -> dict[str, str]:
+    """What a unit test says, and what of its model decides how it ends; its inputs are its own."""
+    said = {k: v for k, v in test.to_dict().items() if k in ("given", "expect", "overrides")}
+    own = {k: v for k, v in model.parts.items() if not k.startswith("upstream ")}
+    return {"its definition": _digest(said)} | {k: own[k] for k in own if k not in _APART}
 
 
 def _folder(manifest: Manifest, project: Path, node: Any) -> Path:

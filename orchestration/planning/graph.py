@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Dates = set[date]
 
 BUILT = ("model", "seed")
+_TESTS = ("test", "unit_test")
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,11 @@ class Partitioning:
 
 @dataclass(frozen=True)
 class Node:
-    """A model, seed or test.
+    """A model, seed, test of its rows, or unit test of its SQL.
 
     Attributes:
         name: of its relation; for tests its own.
-        form: how dbt materialises it; for tests `test`.
+        form: how dbt materialises it; of tests their kind.
         parents: unique ids, sources among them.
         partitioning: None where a changed date may reach any row.
         selector: what tells dbt to build this node alone.
@@ -82,6 +83,10 @@ class Node:
     selector: str = ""
     budget_seconds: float | None = None
     budget_rows: int | None = None
+
+    @property
+    def is_test(self) -> bool:
+        return self.kind in _TESTS
 
     @property
     def is_view(self) -> bool:
@@ -107,7 +112,10 @@ def read(manifest: Manifest, project: Path, connection: database.Connection | No
         UsageError: the ledger could not keep right what the project asks for.
     """
     refusals.require_none(manifest, project, connection)
-    wanted = [n for n in manifest.nodes.values() if str(n.resource_type) in (*BUILT, "test")]
+    wanted: list[Any] = [
+        n for n in manifest.nodes.values() if str(n.resource_type) in (*BUILT, *_TESTS)
+    ]
+    wanted += manifest.unit_tests.values()
     folders = {tuple(node.fqn[:n]) for node in wanted for n in range(len(node.fqn))}
     nodes = {node.unique_id: _node(node, folders) for node in wanted}
     sources = {source.unique_id: source.identifier for source in manifest.sources.values()}
@@ -117,14 +125,14 @@ def read(manifest: Manifest, project: Path, connection: database.Connection | No
 def _node(node: Any, folders: Collection[tuple[str, ...]]) -> Node:
     kind, meta = str(node.resource_type), node.config.meta
     # Versions of a model share its name and differ in their relation's.
-    name = node.name if kind == "test" else node.alias
+    name = node.name if kind in _TESTS else node.alias
     budget = meta.get("budget", {})
     return Node(
         unique_id=node.unique_id,
         name=name,
         kind=kind,
-        form=kind if kind == "test" else str(node.config.materialized),
-        schema=node.schema,
+        form=kind if kind in _TESTS else str(node.config.materialized),
+        schema=getattr(node, "schema", ""),
         parents=tuple(node.depends_on.nodes) if kind != "seed" else (),
         partitioning=_partitioning(meta) if kind == "model" else None,
         is_mart=refusals.is_mart(node),
@@ -136,11 +144,14 @@ def _node(node: Any, folders: Collection[tuple[str, ...]]) -> Node:
 
 
 def _selector(node: Any, folders: Collection[tuple[str, ...]]) -> str:
-    """What selects the node alone: `lab.sql` beside a folder `lab` needs its path as well."""
+    """What selects the node alone.
+
+    `lab.sql` beside a folder `lab` needs its path as well, and a model with unit tests its kind.
+    """
     selector = "fqn:" + ".".join(node.fqn)
-    if tuple(node.fqn) in folders:
-        selector += f",path:{node.original_file_path}"
-    return selector
+    if tuple(node.fqn) not in folders:
+        return selector
+    return f"{selector},path:{node.original_file_path},resource_type:{node.resource_type}"
 
 
 def _partitioning(meta: dict[str, Any]) -> Partitioning | None:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 from orchestration import database
 from orchestration.building import state
-from orchestration.planning import changes, code_changes, fingerprints, graph, reach, standing
+from orchestration.planning import (
+    changes,
+    code_changes,
+    fingerprints,
+    graph,
+    leftovers,
+    reach,
+    standing,
+)
 from orchestration.planning.fingerprints import Fingerprint
 from orchestration.planning.reach import Changes, Work
 from orchestration.planning.standing import Standing
@@ -43,12 +51,14 @@ class Plan:
 
     Attributes:
         reshaped: marts whose readers may have to wait for a moment when it is published.
+        leftovers: a sentence on each relation that no model makes any more and that stays.
     """
 
     run: Run | None
     works: list[Work]
     changes: Changes
     reshaped: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
 
 
 def due(settings: Settings, connection: database.Connection) -> Reason | None:
@@ -101,6 +111,7 @@ def plan(
     with connection.transaction():
         # First of all: what an abandoned build is writing now must be seen as unpublished below.
         supersede(connection)
+        left = leftovers.remove(connection, known)
         now = fingerprints_of(settings, connection, reason.code_version, manifest)
         changed = changes.since(connection, reason.published, reason.as_of, known, now)
         works = reach.decide(known, changed)
@@ -109,7 +120,7 @@ def plan(
             settings, connection, reason, works, kind if reason.published.run_id else "first"
         )
         reshaped = code_changes.reshaped(connection, reason.published, now, works)
-    return Plan(run, works, changed, reshaped)
+    return Plan(run, works, changed, reshaped, tuple(left))
 
 
 def supersede(connection: database.Connection) -> None:

@@ -77,7 +77,7 @@ def decide(graph: Graph, changes: Changes) -> list[Work]:
     done: dict[str, Work] = {}
     replaced: set[str] = set()  # relations that dbt drops and makes again, views on them included
     for node in graph.nodes:
-        if node.kind == "test":
+        if node.is_test:
             continue
         reach = _Reach()
         for parent in node.parents:
@@ -91,7 +91,7 @@ def decide(graph: Graph, changes: Changes) -> list[Work]:
         done[node.unique_id] = work
         if work.is_selected and (work.is_full or node.form != "incremental"):
             replaced.add(node.unique_id)
-    tests = [_test(node, done, changes) for node in graph.nodes if node.kind == "test"]
+    tests = [_test(node, done, changes) for node in graph.nodes if node.is_test]
     return [*done.values(), *tests]
 
 
@@ -142,6 +142,9 @@ def _dates(work: Work, changes: Changes) -> Dates:
 
 
 def _test(node: Node, done: dict[str, Work], changes: Changes) -> Work:
+    if node.kind == "unit_test":  # no row of the warehouse matters to it
+        changed = changes.rewritten.get(node.unique_id) if changes.includes(node) else None
+        return Work(node, bool(changed), True, set(), changed or "its model's SQL did not change")
     touched = [
         done[parent] for parent in node.parents if parent in done and done[parent].is_touched
     ]

@@ -33,7 +33,7 @@ _NOT_DBTS = ("raw", "quarantine", "ops", "published", "history", "pg_catalog", "
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts what is longer
 # `history.<mart>` has these beside the mart's own.
 _TAKEN_COLUMNS = ("_publication_id", "_change")
-_REFERENCES = re.compile(r"\breferences\b", re.IGNORECASE)
+_REFERENCES = re.compile(r"\bforeign\s+key\b|\breferences\s+[\"\w{]", re.IGNORECASE)
 _COMMENTS = re.compile(r"\{#.*?#\}|/\*.*?\*/|--[^\n]*", re.DOTALL)
 
 
@@ -72,13 +72,18 @@ def _found(
             yield _snapshot(node)
         if kind == "model":
             calls_filter = _calls_filter(manifest, node)
-            said = (*_form(node, calls_filter), *_partitioning(node), *_place(node))
+            said = (
+                *_form(node, calls_filter), *_partitioning(node), *_place(node),
+                *_foreign_keys(node),
+            )  # fmt: skip
             if is_mart(node):
                 said += tuple(_mart(node, project))
             yield from (f"{node.alias}: {reason}" for reason in said)
     if connection:
         marts = [node for node in nodes if is_mart(node) and node.config.contract.enforced]
         yield from shapes.refused(connection, marts)
+        schemas = {node.schema for node in nodes if str(node.resource_type) in ("model", "seed")}
+        yield from shapes.bound(connection, schemas.difference(_NOT_DBTS))
     for name, paths in built.items():
         if len(paths) > 1:
             both = ", ".join(sorted(paths))
@@ -226,7 +231,6 @@ def _mart(node: Any, project: Path) -> Iterator[str]:
             "it is a mart without a primary key, by which publication compares rows."
             " Declare one in its yml: constraints, `type: primary_key`."
         )
-    yield from _constraints(node)
     if others := sorted(set(node.config.grants) - {"select"}):
         yield (
             f"it grants {', '.join(others)}, and nobody but a publication may write a mart."
@@ -245,16 +249,19 @@ def _mart(node: Any, project: Path) -> Iterator[str]:
         )
 
 
-def _constraints(node: Any) -> Iterator[str]:
-    """None ties a mart to another relation, which loses it whenever it is built anew."""
-    said = [*node.constraints, *(c for column in node.columns.values() for c in column.constraints)]
-    for constraint in said:
-        text = str(constraint.expression or "")
-        if constraint.type == "foreign_key" or _REFERENCES.search(text):
-            yield (
-                "it has a foreign key, which vanishes whenever the table that it refers to is built"
-                " anew. Test `relationships` on that column instead; a failed test blocks the gate."
-            )
+def _foreign_keys(node: Any) -> Iterator[str]:
+    """None ties it to another relation; it would be lost whenever that is built anew."""
+    said = []
+    if node.config.contract.enforced:  # else dbt builds none
+        said += node.constraints
+        said += [c for column in node.columns.values() for c in column.constraints]
+    hooks = [hook.sql for hook in (*node.config.pre_hook, *node.config.post_hook)]
+    texts = [*(str(constraint.expression or "") for constraint in said), *hooks]
+    if any(c.type == "foreign_key" for c in said) or any(map(_REFERENCES.search, texts)):
+        yield (
+            "it has a foreign key, which vanishes whenever the table that it refers to is built"
+            " anew. Test `relationships` on that column instead; a failed test blocks the gate."
+        )
 
 
 def _calls_filter(manifest: Manifest, node: Any) -> bool:

@@ -28,6 +28,28 @@ _KEYS = """
     from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace
     where nspname = 'published' and relkind = 'r' and relname = any(%(marts)s)
 """
+# Whatever cascades when dbt drops a relation and makes it again.
+_BOUND = """
+    select distinct
+        bound.relnamespace::regnamespace::text || '.' || bound.relname,
+        used.relnamespace::regnamespace::text || '.' || used.relname
+    from pg_depend
+    inner join pg_class as used
+        on refclassid = 'pg_class'::regclass and used.oid = refobjid
+    left join pg_rewrite on classid = 'pg_rewrite'::regclass and pg_rewrite.oid = objid
+    left join pg_constraint on classid = 'pg_constraint'::regclass and pg_constraint.oid = objid
+    left join pg_attrdef on classid = 'pg_attrdef'::regclass and pg_attrdef.oid = objid
+    left join pg_trigger on classid = 'pg_trigger'::regclass and pg_trigger.oid = objid
+    left join pg_policy on classid = 'pg_policy'::regclass and pg_policy.oid = objid
+    inner join pg_class as bound on bound.oid = coalesce(
+        ev_class, nullif(conrelid, 0), adrelid, tgrelid, polrelid,
+        case when classid = 'pg_class'::regclass then objid end
+    )
+    where
+        bound.relnamespace in (to_regnamespace('published'), to_regnamespace('history'))
+        and used.relnamespace::regnamespace::text = any(%(schemas)s)
+    order by 1, 2
+"""
 _LOST = """
     select relname, string_agg(attname, ', ' order by attnum)
     from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace
@@ -62,6 +84,15 @@ def refused(connection: database.Connection, marts: Collection[Any]) -> Iterator
                 f" ({', '.join(before)}), by which rows are compared. Add a new version of the"
                 " model beside the old one."
             )
+
+
+def bound(connection: database.Connection, schemas: Collection[str]) -> Iterator[str]:
+    """Of each published object that hangs on a relation in dbt's `schemas`: why it must not."""
+    for published, used in connection.execute(_BOUND, {"schemas": list(schemas)}).fetchall():
+        yield (
+            f"{published}: it depends on {used}, and would vanish when that is built anew. Let it"
+            " read what is published instead, or drop it."
+        )
 
 
 def key_of(mart: Any) -> list[str]:

@@ -52,7 +52,7 @@ _QUERIES = {
         from ops.run_nodes as nodes
         inner join ops.build_results as results using (run_id, unique_id)
         left join ops.budget_breaches as breaches using (run_id, name)
-        where nodes.run_id = %(run_id)s and nodes.resource_type <> 'test'
+        where nodes.run_id = %(run_id)s and nodes.resource_type in ('model', 'seed')
         order by results.seconds desc
     """,
     "gate": """

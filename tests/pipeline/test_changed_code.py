@@ -10,7 +10,7 @@ FACTS, DAILY = "models/marts/fct_readings", "models/marts/agg_stations_daily"
 def built(made: Checkout) -> set[str]:
     """The models and seeds of the newest run."""
     rows = made.query(
-        "select name from ops.run_nodes where resource_type <> 'test'"
+        "select name from ops.run_nodes where resource_type in ('model', 'seed')"
         " and run_id = (select max(run_id) from ops.runs)"
     )
     return {name for (name,) in rows}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 
 import pytest
@@ -45,9 +46,9 @@ def test_a_corrected_day_changes_only_the_rows_that_differ(wide: Checkout) -> No
     assert wide.changes() == {"fct_readings": (0, 1, 1), **dict.fromkeys(of_two, (0, 2, 0))}
     assert sorted(wide.query(unchanged)) == sorted(before)
     assert wide.query(
-        "select change, before.rain_millimetres from history.fct_readings as before"
+        "select _change, before.rain_millimetres from history.fct_readings as before"
         " inner join published.fct_readings as now using (reading_id)"
-        " where publication_id = 2 and now.rain_millimetres = 499"
+        " where _publication_id = 2 and now.rain_millimetres = 499"
     ) == [("update", int(rain.split(",")[1]))], "the pre-image is kept"  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def test_a_blocked_gate_publishes_nothing_and_the_mended_file_goes_through(
     said = published.call("run", code=3)
     assert "expect_column_values_to_be_between(temperature_degrees)" in said
     assert "AAA-2013-01-01T00Z = 61" in said
-    assert "partitions: reading_date between '2013-01-01' and '2013-01-01'" in said
+    assert "partitions: 2013-01-01 (" in said
     number = published.value("select max(delivery_id) from ops.deliveries")
     assert f"owner: climate; these came with delivery {number}; `make withdraw`" in said
     assert "runbooks/gate-blocked-publish.md" in said
@@ -125,3 +126,29 @@ def test_a_failing_dbt_test_blocks(empty: Checkout) -> None:
     said = empty.call("run", code=3)
     assert "relationships_fct_readings_station_id" in said
     assert empty.digests() == {}
+
+
+def test_a_warning_about_many_dates_without_rows_says_so_and_names_whole_dates(
+    published: Checkout,
+) -> None:
+    made = published
+    path = made.project / "expectations/fct_readings.json"
+    suite = json.loads(path.read_text())
+    for kind in ("mean", "sum", "max"):
+        suite["expectations"].append({
+            "type": f"expect_column_{kind}_to_be_between", "severity": "warning",
+            "kwargs": {"column": "temperature_degrees", "min_value": 1},
+        })  # fmt: skip
+    path.write_text(json.dumps(suite))
+    days = [DAY + timedelta(2 * n) for n in range(10, 22)]
+    made.land(*days)
+    made.call("run")
+    for (number,) in made.query(
+        "select delivery_id from ops.deliveries where source = 'readings' and slice_date >= %s",
+        days[0],
+    ):
+        made.call("withdraw", "--delivery", str(number), "--reason", "a test")
+    said = " ".join(made.call("run", COLUMNS="1000").split())
+    assert said.count("zero rows, expected min_value 1") == 3, said
+    named = ", ".join(map(str, days[:5]))
+    assert f"partitions: {named} and 7 more;" in said

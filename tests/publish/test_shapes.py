@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 
 import yaml
 
+from tests.support import files
 from tests.support.checkout import Checkout
 
 _MODEL = "models/marts/dim_stations"
@@ -108,6 +110,21 @@ def test_a_description_alone_reaches_readers_of_an_incremental_mart(published: C
     assert "readers wait" not in said
     assert made.digests() == rows
     assert "nothing new" in made.call("run")
+
+
+def test_a_shape_that_chunks_of_a_backfill_left_as_it_was_is_followed_by_the_next_run(
+    published: Checkout,
+) -> None:
+    made = published
+    describe(made, "fct_readings", config={"indexes": [{"columns": ["observer"]}]})
+    made.edit("models/marts/fct_readings.sql", "select\n", "select\n    1 as one,\n")
+    describe(made, "fct_readings", columns={"one": {"data_type": "integer"}})
+    first, last = str(files.DAY), str(files.DAY + timedelta(1))
+    made.call("backfill", "--start", first, "--end", last, "--chunk", "1d", "--reason", "a test")
+    assert made.value("select count(*) from published.fct_readings where one is null") == 0
+    made.call("run")
+    assert shape(made, "fct_readings")["indexes"] == ["USING btree (observer)"]
+    assert made.has_nothing_to_do()
 
 
 def test_unique_values_that_swap_rows_are_published(published: Checkout) -> None:

@@ -21,6 +21,7 @@ _VALUES = {
     "double precision": "'NaN'::float8", "time with time zone": "timetz '10:00+00'",
     "character(3)": "'a'::character(3)", "name": "'a'::name",
     "macaddr": "macaddr '08:00:2b:01:02:03'",
+    "vector(2)": "'[1,2]'::vector(2)", # of an extension
     "jsonpath": "'$.a'::jsonpath", "pg_lsn": "'0/1'::pg_lsn", "xid8": "'1'::xid8",
 }  # fmt: skip
 # As equal as the type knows, and not the same: of boxes the area, of numbers the value.
@@ -28,6 +29,7 @@ _OTHER = {
     "json": "'{\"a\": 2}'::json", "box": "box(point(1, 1), point(2, 2))",
     "path": "path '((0,0),(9,9))'", "circle": "circle '((5,5),1)'", "numeric": "1.00",
     "json[]": "array['[]'::json]", "interval": "interval '24 hours'",
+    "vector(2)": "'[1,3]'::vector(2)",
 }  # fmt: skip
 _MODEL = "models/marts/dim_stations"
 
@@ -52,6 +54,7 @@ def rows(made: Checkout, schema: str, mart: str) -> list[tuple[str]]:
 
 def test_any_built_in_type_is_published_and_followed(published: Checkout) -> None:
     made = published
+    made.execute("create extension vector")
     add_columns(made, _VALUES)
     made.call("run")
     assert rows(made, "published", "dim_stations") == rows(made, "candidate", "dim_stations")

@@ -47,11 +47,14 @@ def test_the_dag_has_exactly_the_manifests_nodes_and_edges(mode: str) -> None:
         for name, node in manifest["nodes"].items()
         if node["resource_type"] != "operation"
     }
-    tests = {name for name in nodes if name.startswith("test.")}
+    tests = {name for name in nodes if name.startswith("test.")} | manifest["unit_tests"].keys()
     tasks: Tasks = drawings[mode]["tasks"]
     drawn = [node for task in tasks.values() for node in task["nodes"]]
-    assert sorted(drawn) == sorted(nodes), "each node once"
+    unit_tests = manifest["unit_tests"]
+    assert sorted(drawn) == sorted([*nodes, *unit_tests]), "each node once"
     task_of = {node: name for name, task in tasks.items() for node in task["nodes"]}
+    for name, test in unit_tests.items():
+        assert task_of[name] == task_of[test["depends_on"]["nodes"][0]], "it runs before its model"
 
     @cache
     def before(task: str) -> frozenset[str]:
@@ -71,7 +74,7 @@ def test_the_dag_has_exactly_the_manifests_nodes_and_edges(mode: str) -> None:
 
 def test_a_models_meta_sets_retries_pool_and_priority() -> None:
     tasks: Tasks = shown()[0]["meta"]["tasks"]
-    (task,) = (t for t in tasks.values() if t["nodes"] == ["model.airworthy.fct_flights"])
+    (task,) = (t for t in tasks.values() if "model.airworthy.fct_flights" in t["nodes"])
     assert (task["retries"], task["pool"], task["priority"]) == (7, "heavy", 9)
 
 

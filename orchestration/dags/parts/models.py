@@ -9,7 +9,9 @@ Reads dbt's manifest (`make airflow` and every `plan` write it); writes nothing.
 from __future__ import annotations
 
 import functools
+import json
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import TaskGroup
@@ -63,7 +65,7 @@ def dbt_group(group_id: str) -> DbtTaskGroup:
         ),
     )
     nodes = group.dbt_graph.filtered_nodes
-    watched = _watched(group, _tests_by_node(nodes))
+    watched = _watched(group, _tests_by_node(nodes), _unit_tests(manifest_path(given)))
     _draw_missing_edges(nodes, watched)
     _drop_empty_groups(group)
     if given.cosmos_mode == "watcher":
@@ -73,8 +75,10 @@ def dbt_group(group_id: str) -> DbtTaskGroup:
     return group
 
 
-def _watched(group: Any, tests: dict[str, list[str]]) -> dict[Any, list[str]]:
-    """The nodes that each task stands for: a model or seed, or the tests on it."""
+def _watched(
+    group: Any, tests: dict[str, list[str]], unit_tests: dict[str, list[str]]
+) -> dict[Any, list[str]]:
+    """The nodes that each task stands for: a seed, a model and its unit tests, or tests of rows."""
     found = {}
     for task in group.iter_tasks():
         if isinstance(task, DbtConsumerWatcherSensor):
@@ -84,7 +88,7 @@ def _watched(group: Any, tests: dict[str, list[str]]) -> dict[Any, list[str]]:
             is_test = isinstance(task, DbtTestLocalOperator)
         else:
             continue  # the producer, and what Cosmos puts beside it
-        found[task] = tests[unique_id] if is_test else [unique_id]
+        found[task] = tests[unique_id] if is_test else [unique_id, *unit_tests[unique_id]]
     return found
 
 
@@ -92,7 +96,7 @@ def _draw_missing_edges(nodes: dict[str, Any], watched: dict[Any, list[str]]) ->
     """A test that reads two models comes after both; Cosmos draws the one that it stands at."""
     task_of = {unique_id: task for task, mine in watched.items() for unique_id in mine}
     for unique_id, task in task_of.items():
-        for parent in nodes[unique_id].depends_on:
+        for parent in nodes[unique_id].depends_on if unique_id in nodes else ():
             if parent in task_of and task_of[parent].task_id not in task.upstream_task_ids:
                 task_of[parent] >> task
 
@@ -138,6 +142,14 @@ def _watch(task: Any, producer: str, watched: list[str]) -> None:
     )
     task.trigger_rule = "always"
     task.retries = 0
+
+
+def _unit_tests(manifest: Path) -> dict[str, list[str]]:
+    """Those of each model, which Cosmos does not draw: they run before the model, in its task."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for unique_id, test in json.loads(manifest.read_text())["unit_tests"].items():
+        found[test["depends_on"]["nodes"][0]].append(unique_id)
+    return found
 
 
 def _tests_by_node(nodes: dict[str, Any]) -> dict[str, list[str]]:

@@ -34,7 +34,9 @@ class Nodes:
     def __init__(self) -> None:
         given = settings.load()
         manifest = json.loads(manifest_path(given).read_text())
-        self._nodes: dict[str, Any] = manifest["nodes"] | manifest["sources"]
+        self._nodes: dict[str, Any] = (
+            manifest["nodes"] | manifest["unit_tests"] | manifest["sources"]
+        )
         self._adapter = manifest["metadata"]["adapter_type"]
         self._ends: dict[str, Future[str]] = {}
         self._runs: list[PrefectFuture[Any]] = []

@@ -8,13 +8,18 @@
         where {{ column_name }} is not null
     ),
 
+    parents as (
+        select {{ field }} as value
+        from {{ to }}
+    ),
+
     counted as (
         select
             count(*) as value_count,
-            count(parents.{{ field }}) as found_count
+            count(parents.value) as found_count
         from children
-        left join {{ to }} as parents
-            on children.value = parents.{{ field }}
+        left join parents
+            on children.value = parents.value
     )
 
     select * from counted
