@@ -8,16 +8,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import Conninfo
 
 from orchestration.errors import AirworthyError, UsageError, WarehouseBusy
-from orchestration.settings import Settings
+from orchestration.settings import Settings, exported
 from orchestration.warehouse_server import embedded
 
 Connection = psycopg.Connection[Any]
@@ -29,9 +30,14 @@ _PATIENCE = 1800  # seconds that a run waits for the chunk of a backfill that is
 # What a DSN may say, and the variable of libpq's that says the same.
 _VARIABLES = {
     "host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE",
-    "password": "PGPASSWORD", "passfile": "PGPASSFILE", "service": "PGSERVICE",
-    "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT",
+    "password": "PGPASSWORD", "passfile": "PGPASSFILE", "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
+    "channel_binding": "PGCHANNELBINDING", "gssencmode": "PGGSSENCMODE",
+    "connect_timeout": "PGCONNECT_TIMEOUT", "target_session_attrs": "PGTARGETSESSIONATTRS",
 }  # fmt: skip
+_MAIN = ("host", "port", "user", "dbname")
+# These say where others stand; `address` looks there.
+_SERVICE = {"service": "PGSERVICE", "servicefile": "PGSERVICEFILE"}
 # Every session of ours reads and prints values alike, whatever the server's defaults are.
 _SESSION = "-c TimeZone=UTC -c DateStyle=ISO -c IntervalStyle=postgres -c extra_float_digits=1"
 
@@ -41,14 +47,15 @@ def is_embedded(settings: Settings) -> bool:
 
 
 def address(settings: Settings) -> dict[str, str]:
-    """libpq's own variables (PGHOST ...) that lead to the warehouse; holds no password of ours.
+    """libpq's own variables (PGHOST ...) that lead to the warehouse, whoever asks: those of
+    WAREHOUSE_URL over those of the environment, over those of a service; no password of ours.
 
     Raises:
         UsageError: WAREHOUSE_URL cannot be read.
         AirworthyError: the embedded warehouse has never been started.
     """
     if settings.warehouse_url is not None:
-        return _address_of_url(settings.warehouse_url)
+        return _address_of_url(settings.warehouse_url, settings.warehouse_variables)
     server = embedded.locate(settings)
     if server.port is None:
         raise AirworthyError("The warehouse has not been started.", todo="Run `make up` first.")
@@ -202,22 +209,32 @@ def relation(schema: str, table: str) -> sql.Composable:
     return sql.Identifier(schema, table)
 
 
-def _address_of_url(url: str) -> dict[str, str]:
+def _address_of_url(url: str, variables: Mapping[str, str]) -> dict[str, str]:
     try:
-        parts = conninfo_to_dict(url)
+        parts = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     except psycopg.ProgrammingError as error:
         raise UsageError(
             f"WAREHOUSE_URL cannot be read: {str(error).strip()}",
             kept="Nothing was changed.",
             todo="It looks like postgresql://user@host:5432/database; see .env.example.",
         ) from error
-    unknown = sorted(set(parts) - set(_VARIABLES))
+    known = _VARIABLES | _SERVICE
+    unknown = sorted(set(parts) - set(known))
     if unknown:
         raise UsageError(
             f"WAREHOUSE_URL sets {', '.join(unknown)}, which this project does not pass on.",
-            todo=f"Use only {', '.join(_VARIABLES)}.",
+            todo=f"Use only {', '.join(known)}.",
         )
-    return {_VARIABLES[name]: str(value) for name, value in parts.items()}
+    given = dict(variables) | {known[name]: value for name, value in parts.items()}
+    with exported(given):  # libpq itself looks into service files, and knows its defaults
+        options = {option.keyword.decode(): option for option in Conninfo.get_defaults()}
+    where = {
+        variable: option.val.decode()
+        for name, variable in _VARIABLES.items()
+        if (option := options.get(name)) and option.val
+        and (name in _MAIN or option.val != option.compiled)
+    }  # fmt: skip
+    return {"PGDATABASE": where.get("PGUSER", "")} | where
 
 
 def dsn(where: dict[str, str]) -> str:

@@ -28,6 +28,7 @@ class Settings:
         var: folder for everything that the project writes besides `landing/`.
         landing_url: where files land, as fsspec understands it (a path or a URL).
         warehouse_url: libpq URL or DSN of the warehouse; None means the embedded one.
+        warehouse_variables: libpq's own variables (PGHOST ...), for what the URL leaves out.
         warehouse_port: fixed port of the embedded warehouse; None means a free one.
         requested_by: who asked, for the ledger.
         runner: what runs the steps: shell, airflow or prefect.
@@ -55,7 +56,8 @@ class Settings:
     project: Path
     var: Path
     landing_url: str
-    warehouse_url: str | None
+    warehouse_url: str | None = field(repr=False)
+    warehouse_variables: Mapping[str, str] = field(repr=False)
     warehouse_port: int | None
     requested_by: str
     runner: str
@@ -99,6 +101,7 @@ def load(environment: Mapping[str, str] | None = None, project: Path | None = No
         var=Path(env.get("VAR_DIR", project / "var")).absolute(),
         landing_url=env.get("LANDING_URL", str(project / "landing")),
         warehouse_url=_warehouse_url(env),
+        warehouse_variables={name: env[name] for name in env if name.startswith("PG")},
         warehouse_port=_whole_number(env, "WAREHOUSE_PORT", low=1024, high=65535, otherwise=0)
         or None,
         requested_by=env.get("REQUESTED_BY") or _user(),
@@ -184,7 +187,7 @@ def _project(env: Mapping[str, str]) -> Path:
 def _warehouse_url(env: Mapping[str, str]) -> str | None:
     if "WAREHOUSE_URL" in env:
         return env["WAREHOUSE_URL"]
-    # libpq fills in whatever an empty DSN leaves out from the other PG* variables.
+    # An empty DSN leaves out everything, which the other PG* variables then say.
     return "" if "PGHOST" in env or "PGSERVICE" in env else None
 
 

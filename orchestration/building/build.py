@@ -195,8 +195,8 @@ def environment(settings: Settings, run_id: int | None) -> dict[str, str]:
         "PGOPTIONS": database.session_options(run_id, "transformer" if run_id else None),
         "DO_NOT_TRACK": "1",
     }
-    passed_on = ("PGPASSFILE", "PGSERVICE", "PGSSLMODE", "PGSSLROOTCERT")
-    return mine | {name: where[name] for name in passed_on if name in where}
+    told = ("PGHOST", "PGPORT", "PGUSER", "PGDATABASE", "PGPASSWORD")
+    return mine | {name: value for name, value in where.items() if name not in told}
 
 
 def invoke(

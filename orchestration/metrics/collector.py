@@ -21,12 +21,15 @@ from psycopg.rows import dict_row
 
 from orchestration import console, database
 from orchestration.errors import AirworthyError
+from orchestration.ingesting import contract_files
+from orchestration.ingesting.deliveries import UNMATCHED
 from orchestration.metrics.families import GROUPS, LATENESS, LEDGER_UP, QUERY_UP, Family
 from orchestration.settings import Settings
 
 Row = dict[str, Any]
 
 _QUERIES = Path(__file__).parent / "queries"
+_SOURCES = "%(sources)s"
 _TIMEOUT = "5s"  # of a query; Prometheus gives up after ten
 
 
@@ -64,9 +67,10 @@ class LedgerCollector(Collector):
         try:
             self._connection = self._connection or _connect(self._settings)
             found: dict[str, list[Row]] = {}
+            sources = {"sources": _sources(self._settings)}
             with self._connection.transaction():
                 for name in GROUPS:
-                    rows = self._group(self._connection, name)
+                    rows = self._group(self._connection, name, sources)
                     if rows is not None:
                         found[name] = rows
             self._heal("ledger")
@@ -76,14 +80,19 @@ class LedgerCollector(Collector):
             self.close()
             return None
 
-    def _group(self, connection: database.Connection, name: str) -> list[Row] | None:
+    def _group(
+        self, connection: database.Connection, name: str, sources: dict[str, list[str]]
+    ) -> list[Row] | None:
         try:
             with connection.transaction():
                 if name == LATENESS:
                     rows = list(_lateness(self._settings, connection))
                 else:
+                    text = _text(name)
                     with connection.cursor(row_factory=dict_row) as cursor:
-                        rows = cursor.execute(_text(name)).fetchall()
+                        rows = cursor.execute(
+                            text, sources if _SOURCES in text else None
+                        ).fetchall()
             self._heal(name)
             return rows
         except psycopg.OperationalError as error:
@@ -118,6 +127,17 @@ def _connect(settings: Settings) -> database.Connection:
 @cache
 def _text(name: str) -> str:
     return database.script(_QUERIES, name)
+
+
+def _sources(settings: Settings) -> list[str]:
+    """All that may deliver, and what stands for files of none of them."""
+    try:
+        known = [*contract_files.load_all(settings.project / "contracts")]
+    except (
+        AirworthyError
+    ):  # `lateness` says what is wrong; what was delivered is known all the same
+        known = []
+    return [*known, UNMATCHED]
 
 
 def _lateness(settings: Settings, connection: database.Connection) -> Iterator[Row]:

@@ -43,6 +43,23 @@ def test_the_ledger_is_told_and_trouble_shows(published: Checkout) -> None:
     _are_named_as_prometheus_wants_it(after)
 
 
+def test_what_never_happened_is_told_as_zero_so_that_the_first_time_is_an_increase(
+    empty: Checkout,
+) -> None:
+    with served(empty) as scrape:
+        before = samples(scrape())
+        empty.deliver(["not,the,header", "1,2,3"])
+        (empty.landing / "stray.csv").write_text("a\n")
+        empty.call("ingest", code=4)
+        after = samples(scrape())
+    for source in ("readings", "stations", "unmatched"):
+        for outcome in ("loaded", "rejected", "duplicate", "withdrawn"):
+            assert before["airworthy_deliveries_total", (outcome, source)] == 0
+        assert before["airworthy_rows_quarantined_total", (source,)] == 0
+    for source in ("readings", "unmatched"):
+        assert after["airworthy_deliveries_total", ("rejected", source)] == 1
+
+
 def _tell_of_two_publications(found: Samples) -> None:
     assert found["airworthy_ledger_up", ()] == 1
     up = {labels[0]: value for (name, labels), value in found.items() if "query_up" in name}

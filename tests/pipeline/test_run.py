@@ -6,6 +6,7 @@ import json
 from datetime import date, timedelta
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.pipeline.conftest import Another
 from tests.support import checkout, files
@@ -97,6 +98,38 @@ def test_debians_postgresql_gives_the_same_marts(
     other.call("run")
     assert other.has_nothing_to_do()
     assert other.digests() == published_flights.digests()
+
+
+@pytest.mark.needs("postgresql")
+def test_each_way_to_name_a_warehouse_leads_there(on_debian: Checkout) -> None:
+    url = conninfo_to_dict(on_debian.variables["WAREHOUSE_URL"])
+    password = url.pop("password")
+    passfile = on_debian.folder / "passfile"
+    passfile.write_text(f"*:*:*:*:{password}\n")
+    passfile.chmod(0o600)
+    service = on_debian.folder / "services"
+    service.write_text("[w]\n" + "".join(f"{name}={value}\n" for name, value in url.items()))
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "dbname": "PGDATABASE"}
+    usual = {names[name]: str(value) for name, value in url.items()}
+    secret = {"PGPASSFILE": str(passfile)}
+    ways = [
+        usual | secret,
+        usual | {"PGPASSWORD": str(password)},
+        {"WAREHOUSE_URL": make_conninfo(**url)} | secret,
+        {"WAREHOUSE_URL": f"host={url['host']} user={url['user']}"} | usual | secret,
+        {"PGSERVICE": "w", "PGSERVICEFILE": str(service)} | secret,
+    ]
+    on_debian.list_stations()
+    for n, way in enumerate(ways):
+        made = Checkout(on_debian.folder, way)
+        made.land(DAY + timedelta(n))
+        made.call("run")
+    made = Checkout(on_debian.folder)
+    lines = (f"{name}={value}\n" for name, value in ways[0].items())
+    (made.project / ".env").write_text("".join(lines))
+    made.land(DAY + timedelta(len(ways)))
+    made.call("run")
+    assert on_debian.publications == len(ways) + 1
 
 
 def test_a_blocked_gate_publishes_nothing_and_the_mended_file_goes_through(
