@@ -57,6 +57,7 @@ def address(settings: Settings) -> dict[str, str]:
     if settings.warehouse_url is not None:
         return _address_of_url(settings.warehouse_url, settings.warehouse_variables)
     server = embedded.locate(settings)
+    embedded.require_own(server)
     if server.port is None:
         raise AirworthyError("The warehouse has not been started.", todo="Run `make up` first.")
     return {

@@ -8,8 +8,13 @@
     {%- set parts = [] -%}
     {%- if ranges | length <= 20 -%}
         {%- for first, last in ranges -%}
+            {#- One date is compared for equality: of a range beyond all that it has counted, the
+                database expects no rows. -#}
             {%- do parts.append(
-                column ~ " between date '" ~ first ~ "' and date '" ~ last ~ "'"
+                column ~ (
+                    " = date '" ~ first ~ "'" if first == last
+                    else " between date '" ~ first ~ "' and date '" ~ last ~ "'"
+                )
             ) -%}
         {%- endfor -%}
         {{ return('(' ~ (parts | join(' or ') or 'false') ~ ')') }}

@@ -18,13 +18,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from shlex import quote
 
 import psutil
 
 from orchestration.errors import AirworthyError, UsageError
 from orchestration.settings import Settings
-from orchestration.warehouse_server import server_user
+from orchestration.warehouse_server import configuration, server_user
 
 HOST = "127.0.0.1"
 NAME = "airworthy"  # of the database, its owner and, under root, the system user
@@ -38,12 +40,14 @@ class Embedded:
         home: holds `data/`, `passfile` (0600, pgpass format), `port` and `server.log`.
         binaries: folder with `pg_ctl`, `psql` and the rest.
         system_user: whom the server runs as; None means whoever starts it.
+        mark: file in the checkout that says which warehouse it made; None where that lies in it.
         fixed_port: a port that the user insists on.
     """
 
     home: Path
     binaries: Path
     system_user: str | None
+    mark: Path | None
     fixed_port: int | None
 
     @property
@@ -59,6 +63,11 @@ class Embedded:
         return self.home / "server.log"
 
     @property
+    def id(self) -> Path:
+        """Says the same as `mark`, if this checkout made it."""
+        return self.home / "id"
+
+    @property
     def port(self) -> int | None:
         """The remembered port; None before the first start."""
         try:
@@ -71,11 +80,39 @@ def locate(settings: Settings) -> Embedded:
     """This checkout's warehouse. Reads nothing but the installed wheel's position."""
     port = settings.warehouse_port
     if os.geteuid() != 0:
-        return Embedded(settings.var / "warehouse", server_user.packaged_binaries(), None, port)
+        return Embedded(
+            settings.var / "warehouse", server_user.packaged_binaries(), None, None, port
+        )
     # The server's own user can neither enter root's folders nor run what lies in them.
     checkout = hashlib.sha256(str(settings.var).encode()).hexdigest()[:12]
     home = server_user.HOME / checkout
-    return Embedded(home, server_user.copied_binaries(), NAME, port)
+    mark = settings.var / "warehouse-id"
+    return Embedded(home, server_user.copied_binaries(), NAME, mark, port)
+
+
+def require_own(server: Embedded) -> None:
+    """Let only the checkout pass that made what is there: another one may have had its path.
+
+    Raises:
+        AirworthyError: another one made it.
+    """
+    if server.mark is None or not (server.data / "PG_VERSION").exists():
+        return
+    made = _read(server.id)
+    if made and made == _read(server.mark):
+        return
+    if not made:
+        made = secrets.token_hex(6)
+        server.id.write_text(made)
+    since = datetime.fromtimestamp((server.data / "PG_VERSION").stat().st_mtime, UTC)
+    raise AirworthyError(
+        f"The warehouse in {server.home} was made on {since:%Y-%m-%d} by another checkout, which"
+        " had the same path.",
+        kept="It stays as it is.",
+        todo="To begin with an empty one: `make clean-data`. To go on with this one:"
+        f" `mkdir -p {quote(str(server.mark.parent))} && echo {made} > {quote(str(server.mark))}`."
+        " Then run the same command again.",
+    )
 
 
 def start(server: Embedded) -> bool:
@@ -86,11 +123,12 @@ def start(server: Embedded) -> bool:
         UsageError: the port that the user insists on is taken.
     """
     with _only_one(server):
+        require_own(server)
         if is_running(server):
             return False
         _prepare(server)
         port = _choose_port(server)
-        _write_configuration(server, port)
+        configuration.write(server.data, port, host=HOST, name=NAME)
         (server.home / "port").write_text(str(port))
         # After a kill the old server's last processes may hold its memory for a moment.
         tries = 5 if _forget_dead_postmaster(server) else 1
@@ -130,7 +168,12 @@ def remove(server: Embedded) -> None:
 def is_running(server: Embedded) -> bool:
     """Whether the server's first process lives; one that was killed and never reaped does not."""
     try:
-        process = psutil.Process(int((server.data / "postmaster.pid").read_text().split()[0]))
+        pid, data, *_ = (server.data / "postmaster.pid").read_text().splitlines()
+        process = psutil.Process(int(pid))
+        if (
+            Path(data).resolve() != server.data.resolve()
+        ):  # the folder was copied while the other one's server ran
+            return False
         return process.name() == "postgres" and process.status() != psutil.STATUS_ZOMBIE
     except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
         return False
@@ -177,8 +220,12 @@ def _prepare(server: Embedded) -> None:
             todo="See runbooks/warehouse-does-not-start.md.",
         )
     with (fresh / "postgresql.conf").open("a") as conf:
-        conf.write("\ninclude 'airworthy.conf'\n")
+        conf.write(f"\ninclude '{configuration.NAME}'\n")
     _write_secret(server.passfile, f"{HOST}:*:*:{NAME}:{password}\n")
+    if server.mark:
+        server.id.write_text(secrets.token_hex(6))
+        server.mark.parent.mkdir(parents=True, exist_ok=True)
+        server.mark.write_text(server.id.read_text())
     fresh.rename(server.data)
 
 
@@ -208,31 +255,6 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _write_configuration(server: Embedded, port: int) -> None:
-    memory_mb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
-    options = {
-        "listen_addresses": f"'{HOST}'",
-        "port": port,
-        "unix_socket_directories": "''",
-        "shared_buffers": f"{min(max(memory_mb // 8, 64), 4096)}MB",
-        "effective_cache_size": f"{memory_mb // 2}MB",
-        "work_mem": f"{min(max(memory_mb // 256, 8), 128)}MB",
-        "maintenance_work_mem": f"{min(max(memory_mb // 64, 64), 512)}MB",
-        "max_wal_size": "4GB",
-        "wal_compression": "on",
-        "checkpoint_timeout": "15min",
-        "random_page_cost": 1.1,
-        "jit": "off",  # these queries are short; compiling them costs more than it saves
-        # A killed step's statement ends too, rather than holding its locks to the end.
-        "client_connection_check_interval": "'1s'",
-        "timezone": "'UTC'",
-        "log_timezone": "'UTC'",
-        "cluster_name": f"'{NAME}'",
-    }
-    lines = (f"{name} = {value}\n" for name, value in options.items())
-    (server.data / "airworthy.conf").write_text("# Written at every start.\n" + "".join(lines))
-
-
 def _write_secret(path: Path, text: str) -> None:
     path.unlink(missing_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -242,6 +264,14 @@ def _write_secret(path: Path, text: str) -> None:
 def _run(server: Embedded, program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [str(server.binaries / program), *(str(argument) for argument in arguments)]
     return server_user.run(server.system_user, command, server.home / "output")
+
+
+def _read(path: Path) -> str:
+    """What a file says; nothing if it is not there."""
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _last_lines(log: Path) -> str:

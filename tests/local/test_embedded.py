@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -124,3 +126,26 @@ def test_killed_and_left_with_a_stale_pid_file_it_starts_again(running: Checkout
     running.call("up")
     assert running.value("select 1") == 1
     assert server_of(data).pid != server.pid
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="others keep their data within the checkout")
+def test_a_checkout_made_anew_at_the_same_path_does_not_go_on_with_the_old_data(
+    running: Checkout,
+) -> None:
+    running.execute("create table public.of_the_first as select 1 as n")
+    shutil.rmtree(running.var)
+    running.var.mkdir()
+    for verb in ("up", "status", "run", "psql"):
+        said = " ".join(running.call(verb, code=1).split())
+        assert "was made on" in said
+        assert "by another checkout, which had the same path" in said
+        assert "make clean-data" in said
+    (way,) = re.findall(r"`(mkdir -p .* && echo \w+ > .*?)`", said)
+    subprocess.run(["sh", "-c", way], check=True)
+    running.call("up")
+    assert running.value("select n from public.of_the_first") == 1
+    shutil.rmtree(running.var)
+    running.var.mkdir()
+    running.call("clean-data")
+    running.call("up")
+    assert running.value("select to_regclass('public.of_the_first')") is None
