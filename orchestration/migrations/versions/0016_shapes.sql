@@ -485,7 +485,7 @@ begin
         )
         returning publication_id into id;
     end if;
-    for mart in select jsonb_object_keys(audited) loop
+    for mart in select keys from jsonb_object_keys(audited) as keys order by keys collate "C" loop
         wants := wants || jsonb_build_object(
             mart, ops.shape_of(format('candidate.%I', mart)::regclass)
         );
@@ -507,7 +507,7 @@ begin
         end if;
     end loop;
     -- Marts whose readers have to wait come last, so that they wait for no other mart.
-    for mart in select jsonb_object_keys(audited) loop
+    for mart in select keys from jsonb_object_keys(audited) as keys order by keys collate "C" loop
         continue when mart = any (locked);
         perform ops.publish_mart(id, $1, mart, audited ->> mart, had -> mart, wants -> mart);
     end loop;
@@ -619,7 +619,7 @@ begin
         end if;
     end loop;
     perform ops.lock_readers_out(locked);
-    for mart in select jsonb_object_keys(had) loop
+    for mart in select keys from jsonb_object_keys(had) as keys order by keys collate "C" loop
         select string_agg(quote_ident(k), ', '), string_agg(format('c.%I = p.%I', k, k), ' and ')
         into key, same_key
         from unnest(ops.key_of(format('published.%I', mart)::regclass)) as k;
