@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
+from orchestration.lineage import columns, facets
 from orchestration.lineage.events import Facets, Job, Place, events, facet, tags
 from orchestration.lineage.telling import Pending, Telling
 
@@ -23,11 +24,13 @@ def pending(telling: Telling) -> list[Pending]:
     for row in rows:
         if row.outcome != "withdrawn":
             groups[row.source, row.outcome == "rejected"].append(row)
+    schema = columns.catalogue(telling.connection)
     told = []
     for (source, is_rejected), taken in groups.items():
         loaded = [row for row in taken if row.outcome == "loaded"]
         output = telling.place.table(
             f"raw.{source}",
+            facets.schema(schema, f"raw.{source}"),
             outputFacets={"outputStatistics": facet(
                 "OutputStatisticsOutputDatasetFacet",
                 rowCount=sum(row.rows_loaded for row in loaded),
@@ -53,7 +56,7 @@ def pending(telling: Telling) -> list[Pending]:
 
 
 def _file(place: Place, row: Any) -> dict[str, Any]:
-    facets: Facets = {
+    described: Facets = {
         "tags": tags("TagsDatasetFacet", {
             "delivery_id": row.delivery_id, "outcome": row.outcome,
             "contract_version": row.contract_version, "slice_date": row.slice_date,
@@ -61,11 +64,11 @@ def _file(place: Place, row: Any) -> dict[str, Any]:
         }),
     }  # fmt: skip
     if row.sha256:
-        facets["version"] = facet(
+        described["version"] = facet(
             "DatasetVersionDatasetFacet", datasetVersion=f"sha256:{row.sha256}"
         )
     statistics = facet(
         "InputStatisticsInputDatasetFacet",
         rowCount=row.rows_received, size=row.size_bytes, fileCount=1,
     )  # fmt: skip
-    return place.file(row.uri, facets, inputFacets={"inputStatistics": statistics})
+    return place.file(row.uri, described, inputFacets={"inputStatistics": statistics})

@@ -19,22 +19,40 @@ from orchestration.lineage.telling import Pending, Telling
 
 _QUERIES = Path(__file__).parent / "queries"
 _STATES = {"success": "COMPLETE", "pass": "COMPLETE", "warn": "COMPLETE", "skipped": "ABORT"}
+# Events, and how the run ended with them, if it did.
+Told = tuple[list[dict[str, Any]], str | None]
 _CLOCKS = timedelta(minutes=1)  # by which the warehouse's clock may differ from this machine's
 
 
 def pending(telling: Telling) -> list[Pending]:
-    """The steps of the last runs, in the order in which they ended."""
+    """The steps of the last runs, in the order in which they ended.
+
+    Each run begins with the first of its steps that is told and ends once: published, blocked or
+    superseded. What goes on after that, because somebody built or judged it again, is another run.
+    """
     steps = {"build": _build, "gate": _gate, "publish": _publish}
-    return [
-        Pending(step.what, step.run_id, None, step.happened_at, steps[step.what](telling, step))
-        for step in telling.rows(database.script(_QUERIES, "pending"))
-    ]
+    boundaries: dict[int, int] = {}
+    found = []
+    for step in telling.rows(database.script(_QUERIES, "pending")):
+        so_far = boundaries.get(step.run_id, step.boundaries)
+        run = _run(telling.place, step, attempt=so_far // 2)
+        told: list[dict[str, Any]] = []
+        end_state: str | None = "ABORT"  # what nobody went on with
+        if step.what != "end":
+            told, end_state = steps[step.what](telling, step, run)
+        if told and so_far % 2 == 0:
+            told, so_far = [start(run), *told], so_far + 1
+        if end_state and so_far % 2 == 1:
+            told, so_far = [*told, end(run, end_state)], so_far + 1
+        boundaries[step.run_id] = so_far
+        found.append(Pending(step.what, step.run_id, None, step.happened_at, told, so_far))
+    return found
 
 
-def _build(telling: Telling, step: Any) -> list[dict[str, Any]]:
+def _build(telling: Telling, step: Any, run: Job) -> Told:
     project = telling.project(step.code_version)
     if project is None:
-        return []
+        return [], None
     results = telling.rows(
         "select unique_id, status, rows_affected, failures, seconds, message, recorded_at"
         " from ops.build_results where run_id = %s and recorded_at > %s order by unique_id",
@@ -43,9 +61,9 @@ def _build(telling: Telling, step: Any) -> list[dict[str, Any]]:
     nodes = [(project.nodes[r.unique_id], r) for r in results if r.unique_id in project.nodes]
     built = [(node, result) for node, result in nodes if node.kind != "test"]
     described = _described(telling, project, [node for node, _ in built], step.build_started_at)
-    told = [start(_run(telling.place, step))]
+    told: list[dict[str, Any]] = []
     for node, result in built:
-        told += _built(telling.place, step, project, node, result, described)
+        told += _built(telling.place, step, run, project, node, result, described)
     tested: dict[str, list[Any]] = defaultdict(list)
     for node, result in nodes:
         if node.kind == "test" and node.relation:
@@ -58,14 +76,14 @@ def _build(telling: Telling, step: Any) -> list[dict[str, Any]]:
         ]  # fmt: skip
         seconds = float(sum(r.seconds or 0 for _, r in found))
         job = _job(
-            telling.place, step, f"test.{relation}", "TEST", found[0][1].recorded_at, seconds
+            telling.place, step, run, f"test.{relation}", "TEST", found[0][1].recorded_at, seconds
         )
         told += events(job, inputs=[facets.asserted(telling.place, relation, assertions)])
-    return told
+    return told, None
 
 
 def _built(
-    place: Place, step: Any, project: Project, node: Node, result: Any,
+    place: Place, step: Any, run: Job, project: Project, node: Node, result: Any,
     described: dict[str, Facets],
 ) -> list[dict[str, Any]]:  # fmt: skip
     state = _STATES.get(result.status, "FAIL")
@@ -75,7 +93,7 @@ def _built(
             "OutputStatisticsOutputDatasetFacet", rowCount=result.rows_affected
         )}  # fmt: skip
     job = _job(
-        place, step, f"build.{node.relation}", "MODEL", result.recorded_at,
+        place, step, run, f"build.{node.relation}", "MODEL", result.recorded_at,
         float(result.seconds or 0),
     )  # fmt: skip
     parents = (project.nodes[key] for key in node.parents if key in project.nodes)
@@ -108,7 +126,7 @@ def _is_left_since(path: Path, since: datetime) -> bool:
     return path.exists() and path.stat().st_mtime >= since.timestamp()
 
 
-def _gate(telling: Telling, step: Any) -> list[dict[str, Any]]:
+def _gate(telling: Telling, step: Any, run: Job) -> Told:
     marts = _marts(telling, step)
     checks = telling.rows(
         "select subject, check_name, severity, passed, observed, expected from ops.gate_results"
@@ -124,17 +142,16 @@ def _gate(telling: Telling, step: Any) -> list[dict[str, Any]]:
         )  # fmt: skip
     inputs = [facets.asserted(telling.place, f"candidate.{mart}", by_mart[mart]) for mart in marts]
     began = step.happened_at if not checks else _built_at(telling, step)
-    job = _job(telling.place, step, "gate", "GATE", step.happened_at,
+    job = _job(telling.place, step, run, "gate", "GATE", step.happened_at,
                max((step.happened_at - began).total_seconds(), 0))  # fmt: skip
     if verdict.passed:
-        return events(job, inputs=inputs)
+        return events(job, inputs=inputs), None
     failed = [f"{c.subject}: {c.check_name}" for c in checks if not c.passed]
-    run = _run(telling.place, step)
     error = "; ".join(failed) or "evidence is missing"
-    return [*events(job, state="FAIL", error=error, inputs=inputs), end(run, "FAIL")]
+    return events(job, state="FAIL", error=error, inputs=inputs), "FAIL"
 
 
-def _publish(telling: Telling, step: Any) -> list[dict[str, Any]]:
+def _publish(telling: Telling, step: Any, run: Job) -> Told:
     changes = telling.rows(
         "select publication_id, mart, inserted, updated, deleted, rows_after"
         " from ops.publications left join ops.publication_changes using (publication_id)"
@@ -162,11 +179,10 @@ def _publish(telling: Telling, step: Any) -> list[dict[str, Any]]:
             telling.place.table(relation, described, outputFacets={"outputStatistics": written})
         )
     name = "rollback" if step.kind == "rollback" else "publish"
-    job = _job(telling.place, step, name, "PUBLISH", step.happened_at, 0)
+    job = _job(telling.place, step, run, name, "PUBLISH", step.happened_at, 0)
     marts = [] if step.kind == "rollback" else [c.mart for c in changes if c.mart]
     inputs = [telling.place.table(f"candidate.{mart}") for mart in marts]
-    told = events(job, inputs=inputs, outputs=outputs)
-    return told if step.kind == "rollback" else [*told, end(_run(telling.place, step), "COMPLETE")]
+    return events(job, inputs=inputs, outputs=outputs), "COMPLETE"
 
 
 def _marts(telling: Telling, step: Any) -> list[str]:
@@ -181,15 +197,20 @@ def _built_at(telling: Telling, step: Any) -> datetime:
     return built_at
 
 
-def _run(place: Place, step: Any) -> Job:
-    return Job("run", "RUN", place.run_id("run", step.run_id), step.planned_at, step.happened_at,
+def _run(place: Place, step: Any, attempt: int) -> Job:
+    which = (step.run_id, attempt) if attempt else (step.run_id,)
+    return Job("run", "RUN", place.run_id("run", *which), step.planned_at, step.happened_at,
                _tags(step))  # fmt: skip
 
 
-def _job(place: Place, step: Any, name: str, kind: str, ended_at: datetime, seconds: float) -> Job:
+def _job(
+    place: Place, step: Any, run: Job, name: str, kind: str, ended_at: datetime, seconds: float
+) -> Job:
+    # What is built or judged again is another run of its job.
+    run_id = place.run_id("run", step.run_id, name, ended_at.isoformat())
     return Job(
-        name, kind, place.run_id("run", step.run_id, name), ended_at - timedelta(seconds=seconds),
-        ended_at, _tags(step), (place.run_id("run", step.run_id), "run"),
+        name, kind, run_id, ended_at - timedelta(seconds=seconds), ended_at, _tags(step),
+        (run.run_id, "run"),
     )  # fmt: skip
 
 

@@ -44,9 +44,13 @@ def place(settings: Settings, connection: database.Connection) -> Place:
 
 
 def _note(connection: database.Connection, item: Pending) -> None:
-    connection.execute(
-        "insert into ops.lineage_told (what, id, until, told_at) values (%s, %s, %s, %s)"
-        " on conflict (what, id) do update"
-        " set until = greatest(lineage_told.until, excluded.until), told_at = excluded.told_at",
-        [item.what, item.id, item.until, item.happened_at],
-    )
+    rows = [(item.what, item.id, item.until, item.happened_at)]
+    if item.boundaries is not None:
+        rows.append(("run", item.id, item.boundaries, item.happened_at))
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into ops.lineage_told (what, id, until, told_at) values (%s, %s, %s, %s)"
+            " on conflict (what, id) do update"
+            " set until = greatest(lineage_told.until, excluded.until), told_at = excluded.told_at",
+            rows,
+        )

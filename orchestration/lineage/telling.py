@@ -22,9 +22,10 @@ class Pending:
     """Events that belong together, and what is noted once they were taken.
 
     Attributes:
-        what: deliveries, build, gate or publish.
+        what: deliveries, build, gate, publish or end.
         id: of the run; of deliveries 0.
         until: of deliveries, the newest.
+        boundaries: how many beginnings and ends of the run were told with it.
     """
 
     what: str
@@ -32,6 +33,7 @@ class Pending:
     until: int | None
     happened_at: datetime
     events: list[dict[str, Any]]
+    boundaries: int | None = None
 
 
 @dataclass

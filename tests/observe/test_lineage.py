@@ -26,7 +26,10 @@ _WAITING = "select count(*) from ops.lineage_told where what = 'publish' and id 
 
 def forget(made: Checkout) -> None:
     """Let the first run's publication be told again."""
-    made.execute("delete from ops.lineage_told where what = 'publish' and id = 1")
+    made.execute(
+        "delete from ops.lineage_told where what = 'publish' and id = 1;"
+        "update ops.lineage_told set until = 1 where what = 'run' and id = 1"
+    )
 
 
 def tell(made: Checkout, address: str = "", *, disabled: str = "false") -> str:
@@ -82,6 +85,9 @@ def _tells_of_the_delivery(made: Checkout, events: list[Event]) -> None:
     (table,) = event["outputs"]
     assert table["name"].endswith(".raw.readings")
     assert table["outputFacets"]["outputStatistics"]["rowCount"] == 72
+    fields = {field["name"]: field["type"] for field in table["facets"]["schema"]["fields"]}
+    assert fields["station"] == "text"
+    assert "_delivery_id" in fields
 
 
 def _tells_of_the_run(made: Checkout, events: list[Event]) -> None:
@@ -122,6 +128,53 @@ def _is_a_log(said: str) -> None:
     assert "run" not in readings
     judged = [line["run"] for line in lines if line["step"] in ("build", "gate", "publish")]
     assert set(judged) == {3}
+
+
+def require_whole(events: list[Event]) -> dict[str, list[str]]:
+    """Each run began once, ended once, and is the child of one that began; the ends by job."""
+    began, states = set(), {}
+    ends: dict[str, list[str]] = {}
+    for event in events:
+        run_id, name, state = event["run"]["runId"], event["job"]["name"], event["eventType"]
+        parent = event["run"]["facets"].get("parent")
+        assert parent is None or parent["run"]["runId"] in began, name
+        if state == "START":
+            assert run_id not in began, f"{name} began twice"
+            began.add(run_id)
+        else:
+            assert run_id in began, f"{name} never began"
+            assert run_id not in states, f"{name} ended twice"
+            states[run_id] = state
+            ends.setdefault(name, []).append(state)
+    assert began == states.keys(), "each ended"
+    return ends
+
+
+def test_runs_begin_once_and_end_once_whatever_becomes_of_them(published: Checkout) -> None:
+    made = published
+    made.correct()
+    for step in ("ingest", "plan", "build", "build"):
+        made.call(step)
+    made.correct(THIRD)  # so that the run is superseded
+    made.call("run")
+    suite = made.project / "expectations/fct_readings.json"
+    good = suite.read_text()
+    made.correct(date(2013, 3, 12))
+    made.call("ingest")
+    suite.write_text(good.replace('"max_value": 60', '"max_value": -60'))
+    made.call("plan")
+    made.call("build")
+    made.call("gate", code=3)
+    made.fail("gate", made.value("select max(run_id) from ops.runs"))  # a cleared task
+    made.call("rollback", "--reason", "a test")
+    events = written(made)
+    for event in events:
+        require_well_formed(event)
+    ends = require_whole(events)
+    assert ends["run"] == ["COMPLETE"] * 2 + ["ABORT", "COMPLETE", "FAIL", "FAIL", "COMPLETE"]
+    assert ends["rollback"] == ["COMPLETE"]
+    assert ends["gate"] == ["COMPLETE"] * 3 + ["FAIL", "FAIL"]
+    assert len(ends["build.candidate.fct_readings"]) == 6, "built twice in one run"
 
 
 def test_an_address_hears_what_the_file_says_and_its_failures_stop_nothing(
