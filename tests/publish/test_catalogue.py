@@ -19,6 +19,7 @@ _BEFORE = """
     drop function ops.catalogue, ops.newest_date_of, ops.quality_of;
     drop function ops.require_within, ops.lineage_columns, ops.is_hashable, ops.rows_digest,
         ops.digest_of_marts, ops.create_published;
+    delete from ops.lineage_told where what in ('run', 'end');
     drop table ops.publication_shapes;
     drop function ops.definition_of, ops.shape_of, ops.missing, ops.new_columns, ops.must_lock,
         ops.lock_readers_out, ops.loosen, ops.tighten, ops.grantee, ops.published_shape,
@@ -122,3 +123,14 @@ def test_a_warehouse_that_published_before_there_was_a_catalogue_gets_a_full_one
     published.execute(_BEFORE)
     published.call("up")
     assert published.query(_ALL) == before
+
+
+def test_every_column_that_there_is_says_what_it_holds(published_flights: Checkout) -> None:
+    undescribed = published_flights.query(
+        "select relname, attname from pg_attribute inner join pg_class on attrelid = pg_class.oid"
+        " where relnamespace::regnamespace::text = any(%s) and relkind in ('r', 'v')"
+        " and attnum > 0 and not attisdropped and relname not like '\\_%%'"
+        " and col_description(attrelid, attnum) is null",
+        ["staging", "intermediate", "candidate", "published"],
+    )
+    assert undescribed == []
