@@ -106,3 +106,35 @@ def test_what_ran_unasked_blocks(project: Project) -> None:
     )
     said = made.call("gate", code=3)
     assert "model.airworthy.unasked: is planned: it ran unasked: success" in said
+
+
+def test_event_dates_beside_dates_of_delivery_block_the_first_run_and_rows_are_named(
+    project: Project,
+) -> None:
+    made = project.made
+    config = {"materialized": "view", "schema": "staging"}
+    staged = (
+        "select station || read_at as reading_id, (read_at + interval '1 hour')::date"
+        " as reading_date, _delivery_id, _line from {{ source('readings', 'readings') }}"
+        " where {{ is_active_delivery('readings') }}"
+    )
+    project.add("staging/stg_events", {"name": "stg_events", "config": config}, staged)
+    sql = "select reading_id, reading_date from {{ ref('stg_events') }} "
+    project.add("marts/by_event", describe("by_event", partitioned()), sql + DATED)
+    shifted = describe("by_shift", partitioned())
+    shifted["columns"].append({"name": "_delivery_id", "data_type": "bigint"})
+    sql = SQL.replace("reading_date from", "reading_date - 1 as reading_date, _delivery_id from")
+    project.add("marts/by_shift", shifted, sql + DATED)
+    before = made.digests()
+    said = " ".join(made.call("run", code=3, COLUMNS="2000").split())
+    assert 'by_event: 6 rows of "' in said
+    assert "have another reading_date than the date that they were delivered for" in said
+    assert "by_shift: 144 rows of" in said
+    assert "Take the date of the delivery, _slice_date" in said
+    assert made.digests() == before
+    made.edit("models/staging/stg_events.sql", "(read_at + interval '1 hour')::date", "_slice_date")
+    made.edit("models/marts/by_shift.sql", "reading_date - 1 as reading_date", "reading_date")
+    made.call("run")
+    made.correct()
+    made.edit("models/staging/stg_events.sql", "_slice_date", "(_slice_date + 400)::date")
+    made.call("run", code=3)
