@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import yaml
 from psycopg.types.json import Jsonb
 
 from orchestration import database
+from orchestration.planning import macros
 from orchestration.settings import environment_with
 
 if TYPE_CHECKING:
@@ -34,10 +35,8 @@ _NEUTRAL = {
     "static_analysis", "tags", "indexes",
 }  # fmt: skip
 _META = ("partition_column", "partition_grain", "days_after")
-_OF_DBT = ("dbt", "dbt_postgres")
 _VARIABLE = re.compile(r"(?<!\w)var\s*\(")
 _ENVIRONMENT = re.compile(r"env_var\s*\(\s*['\"](\w+)['\"]")
-_TOUCHES_JINJA = re.compile(r"\w[{]|[}]\w")
 # What a table demands of its rows and how they are found, and what it says about itself and who may
 # read it: without effect on its rows, and so on what reads them.
 SHAPE = ("its constraints", "its indexes")
@@ -95,18 +94,23 @@ def code_version(project: Path) -> str:
 def compute(manifest: Manifest, project: Path) -> dict[str, Fingerprint]:
     """The fingerprint of every node, by unique id."""
     found: dict[str, Fingerprint] = {}
-    variables = yaml.safe_load((project / "dbt_project.yml").read_text()).get("vars")
+    around = {"a hook around each run": _digest(macros.around_runs(manifest))}
+    variables = _variables(project)
 
     def visit(unique_id: str) -> Fingerprint:
         if unique_id not in found:
             node: Any = manifest.nodes[unique_id]
-            parts = _own_parts(manifest, project, node, variables)
+            parts = _own_parts(manifest, project, node, variables) | around
             # A test's own fingerprint says whether it is another test, not what it is run on.
             if str(node.resource_type) != "test":
                 for parent in node.depends_on_nodes:
                     if parent in manifest.nodes:
                         name = manifest.nodes[parent].name
                         parts[f"upstream {name}"] = visit(parent).of_rows
+            for parent in node.depends_on_nodes if str(node.resource_type) != "seed" else ():
+                if parent in manifest.sources:
+                    source = manifest.sources[parent]
+                    parts[f"source {source.name}"] = _digest(source.relation_name)
             found[unique_id] = Fingerprint(_digest(sorted(parts.items())), parts)
         return found[unique_id]
 
@@ -116,30 +120,6 @@ def compute(manifest: Manifest, project: Path) -> dict[str, Fingerprint]:
         parts = _unit_test(test, found[test.depends_on.nodes[0]])
         found[unique_id] = Fingerprint(_digest(sorted(parts.items())), parts)
     return found
-
-
-def normalised(code: str) -> list[str]:
-    """The words of Jinja and SQL `code`, without comments and white space, keywords in lower case.
-
-    A word that touches a brace of Jinja is marked: `a_{{ b }}` and `a_ {{ b }}` differ.
-    """
-    from sqlglot import TokenType
-    from sqlglot.dialects.postgres import Postgres
-    from sqlglot.errors import SqlglotError
-
-    try:
-        tokens = Postgres().tokenize(code)
-    except SqlglotError:  # such as a lone quote inside Jinja's text: then every character counts
-        return [code]
-    verbatim = (TokenType.STRING, TokenType.IDENTIFIER, TokenType.VAR)
-    words: list[str] = []
-    for before, token in zip([None, *tokens], tokens, strict=False):
-        if before is not None and before.end + 1 == token.start:
-            edge = code[before.end] + code[token.start]
-            words += ["+"] if _TOUCHES_JINJA.fullmatch(edge) else []
-        text = token.text if token.token_type in verbatim else token.text.lower()
-        words.append(f"{token.token_type.name} {text}")
-    return words
 
 
 def recall(connection: database.Connection, version: str | None) -> dict[str, Fingerprint]:
@@ -164,7 +144,7 @@ def remember(
 
 
 def _own_parts(
-    manifest: Manifest, project: Path, node: Any, variables: dict[str, Any] | None
+    manifest: Manifest, project: Path, node: Any, variables: list[Any]
 ) -> dict[str, str]:
     if str(node.resource_type) == "seed":
         # dbt itself looks only at the path of seeds beyond a megabyte.
@@ -173,14 +153,17 @@ def _own_parts(
             "its content": hashlib.sha256(content).hexdigest()[:16],
             "its configuration": _configuration(node),
         }
-    parts = {"its SQL": _digest(normalised(node.raw_code))}
+    parts = {"its SQL": _digest(macros.normalised(node.raw_code))}
     parts["its configuration"] = _configuration(node)
     if str(node.resource_type) == "model":
         parts |= _shape(node)
-    macros = list(_macros(manifest, node))
-    for macro in macros:
-        parts[f"macro {macro.name}"] = _digest(normalised(macro.macro_sql))
-    texts = (node.raw_code, *(macro.macro_sql for macro in macros))
+    used = list(macros.of_node(manifest, node))
+    for macro in used:
+        parts[f"macro {macro.name}"] = _digest(macros.normalised(macro.macro_sql))
+    texts = [node.raw_code, *(m.macro_sql for m in used if not macros.is_ours(m))]
+    config = node.config.to_dict()
+    if read := {key: config.get(key) for key in _NEUTRAL if _names(texts, key)}:
+        parts["what its SQL reads of its configuration"] = _digest(read)
     if any(_VARIABLE.search(text) for text in texts):
         parts["a variable"] = _digest(variables)
     if asked := sorted({name for text in texts for name in _ENVIRONMENT.findall(text)}):
@@ -233,31 +216,16 @@ def _shape(node: Any) -> dict[str, str]:
     }
 
 
-def _macros(manifest: Manifest, node: Any) -> Iterator[Any]:
-    """The project's macros that `node` uses, directly or not; also by its way of building."""
-    waiting = list(node.depends_on.macros)
-    form = str(node.config.materialized)
-    strategy = node.config.incremental_strategy if form == "incremental" else None
-    waiting += [
-        unique_id
-        for unique_id, macro in manifest.macros.items()
-        if (strategy and macro.name == f"get_incremental_{strategy}_sql")
-        or macro.name.startswith(f"materialization_{form}_")
-    ]
-    return macros_below(manifest, waiting)
+def _variables(project: Path) -> list[Any]:
+    """What the project and its packages set for `var()`."""
+    files = [project / "dbt_project.yml", *(project / _PACKAGES).glob("*/dbt_project.yml")]
+    return [(yaml.safe_load(file.read_text()) or {}).get("vars") for file in sorted(files)]
 
 
-def macros_below(manifest: Manifest, unique_ids: Iterable[str]) -> Iterator[Any]:
-    """These macros and all that they call, without dbt's own."""
-    waiting, seen = list(unique_ids), set[str]()
-    while waiting:
-        unique_id = waiting.pop()
-        macro = manifest.macros.get(unique_id)
-        if macro is None or unique_id in seen or macro.package_name in _OF_DBT:
-            continue
-        seen.add(unique_id)
-        yield macro
-        waiting += macro.depends_on.macros
+def _names(texts: Iterable[str], word: str) -> bool:
+    """Whether one of them may read what the configuration says under that word."""
+    pattern = re.compile(rf"\b(?:config|model)\b[^\n]{{0,60}}\b{word}\b")
+    return any(pattern.search(text) for text in texts)
 
 
 def _digest(value: object) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration import database
 from orchestration.errors import UsageError
-from orchestration.planning import fingerprints, shapes
+from orchestration.planning import macros, shapes
 
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
@@ -266,8 +266,8 @@ def _foreign_keys(node: Any) -> Iterator[str]:
 
 def _calls_filter(manifest: Manifest, node: Any) -> bool:
     """Whether its SQL, or a macro of the project's that it calls, asks for a run's dates."""
-    macros = fingerprints.macros_below(manifest, node.depends_on.macros)
-    texts = (macro.macro_sql for macro in macros if macro.name != _FILTER)
+    called = macros.below(manifest, node.depends_on.macros)
+    texts = (macro.macro_sql for macro in called if not macros.is_ours(macro))
     return any(_asks(text) for text in (node.raw_code, *texts))
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestration.planning.fingerprints import Fingerprint, normalised
+from orchestration.planning.fingerprints import Fingerprint
+from orchestration.planning.macros import normalised
 
 MODEL = """
 with flights as (  -- who flies
