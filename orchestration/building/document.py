@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from orchestration import database
 from orchestration.building import build
 from orchestration.errors import AirworthyError
+from orchestration.manifest import is_mart
 from orchestration.publishing import catalogue
 from orchestration.publishing.catalogue import Entry
 from orchestration.settings import Settings
@@ -49,7 +50,7 @@ def _tell(manifest: Manifest, entries: list[Entry]) -> None:
     """Write what is published into the descriptions that dbt is about to render."""
     by_name = {entry.mart: entry for entry in entries}
     for node in manifest.nodes.values():
-        if str(node.resource_type) == "model" and node.config.schema == "candidate":
+        if is_mart(node):
             node.description += "\n\n" + _section(by_name.get(node.alias))
     if _FIRST_PAGE in manifest.docs:
         manifest.docs[_FIRST_PAGE].block_contents = _overview(entries)

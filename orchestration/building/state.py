@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration import database
 from orchestration.errors import AirworthyError
+from orchestration.manifest import CANDIDATE, is_mart
 from orchestration.publishing import catalogue
 from orchestration.settings import Settings
 
@@ -50,9 +51,10 @@ def write(settings: Settings, connection: database.Connection) -> Path:
         )
     content = json.loads(gzip.decompress(row[0]))
     for node in content["nodes"].values():
-        if catalogue.is_mart(node):
+        if is_mart(node):
             node["schema"] = "published"
-            node["relation_name"] = node["relation_name"].replace('"candidate"', '"published"')
+            candidate, published = f'"{CANDIDATE}"', '"published"'
+            node["relation_name"] = node["relation_name"].replace(candidate, published)
     folder = settings.var / "state"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
@@ -67,4 +69,4 @@ def retained_marts(connection: database.Connection) -> set[str]:
     )
     manifests = (json.loads(gzip.decompress(packed)) for (packed,) in rows)
     nodes = (node for manifest in manifests for node in manifest["nodes"].values())
-    return {node["alias"] for node in nodes if catalogue.is_mart(node)}
+    return {node["alias"] for node in nodes if is_mart(node)}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestration import database
+from orchestration.manifest import is_mart
 from orchestration.planning import refusals
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _node(node: Any, folders: Collection[tuple[str, ...]]) -> Node:
         schema=getattr(node, "schema", ""),
         parents=tuple(node.depends_on.nodes) if kind != "seed" else (),
         partitioning=_partitioning(meta) if kind == "model" else None,
-        is_mart=refusals.is_mart(node),
+        is_mart=is_mart(node),
         owner=getattr(node.config, "group", None),
         selector=_selector(node, folders),
         budget_seconds=budget.get("seconds"),

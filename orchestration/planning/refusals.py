@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration import database
 from orchestration.errors import UsageError
+from orchestration.manifest import CANDIDATE, is_mart
 from orchestration.planning import macros, shapes
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 GRAINS = ("day", "month")
 STRATEGY = "replace_partitions"
-CANDIDATE = "candidate"  # the schema of marts: what is built there is audited and published
 _FILTER = "is_in_run_partitions"
 _NOUNS = {"view": "a view", "ephemeral": "an ephemeral model"}
 _WITHOUT_ROWS = tuple(_NOUNS)
@@ -88,11 +88,6 @@ def _found(
         if len(paths) > 1:
             both = ", ".join(sorted(paths))
             yield f"{name}: two files make a relation of that name ({both}). Give one an `alias`."
-
-
-def is_mart(node: Any) -> bool:
-    """Whether what a model builds is audited and published."""
-    return bool(str(node.resource_type) == "model" and node.config.schema == CANDIDATE)
 
 
 def _snapshot(node: Any) -> str:

@@ -18,6 +18,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from orchestration import database
+from orchestration.manifest import is_mart
 
 _COLUMNS = (
     "code_version", "mart", "description", "owner", "contact", "partition_column", "columns",
@@ -84,11 +85,6 @@ def remember(connection: database.Connection, version: str, manifest: dict[str, 
                 if is_mart(node)
             ],
         )
-
-
-def is_mart(node: dict[str, Any]) -> bool:
-    """Whether a node of the manifest is published."""
-    return bool(node["resource_type"] == "model" and node["schema"] == "candidate")
 
 
 def _describe(manifest: dict[str, Any], node: dict[str, Any]) -> tuple[Any, ...]:

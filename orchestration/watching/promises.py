@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from orchestration import database
+from orchestration.manifest import is_mart
 
 _MANIFEST = """
     select manifest from ops.publications
@@ -58,7 +59,7 @@ def published_marts(connection: database.Connection) -> list[Mart]:
                 _due_after(node["config"].get("meta") or {}),
             )
             for unique_id, node in manifest["nodes"].items()
-            if node["resource_type"] == "model" and node["schema"] == "candidate"
+            if is_mart(node)
         ),
         key=lambda mart: mart.name,
     )
