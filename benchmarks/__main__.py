@@ -23,8 +23,8 @@ from orchestration.warehouse_server import embedded, warehouse
 
 RESULTS = Path(__file__).parent / "results"
 MEASUREMENTS = (
-    "ingest", "large", "peers", "transform", "backfill", "gate", "readers", "airflow", "prefect",
-    "observe",
+    "ingest", "large", "peers", "transform", "backfill", "gate", "readers", "shapes", "airflow",
+    "prefect", "observe",
 )  # fmt: skip
 
 

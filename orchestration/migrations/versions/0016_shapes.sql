@@ -119,6 +119,16 @@ as $$
         or exists (select from ops.missing(had -> 'indexes', wants -> 'indexes'))
 $$;
 
+-- Whether a published mart must get its new shape before its rows, which the old one might refuse.
+create function ops.must_loosen(had jsonb, wants jsonb) returns boolean
+language sql immutable
+as $$
+    select
+        exists (select from ops.missing(had -> 'not_null', wants -> 'not_null'))
+        or exists (select from ops.missing(had -> 'constraints', wants -> 'constraints'))
+        or exists (select from ops.missing(had -> 'indexes', wants -> 'indexes'))
+$$;
+
 -- Let nobody read `marts` until this transaction ends. Waits for readers a tenth of a second at a time,
 -- and lets the next ones pass in between.
 create function ops.lock_readers_out(marts text[]) returns void
@@ -439,7 +449,9 @@ declare
     audited jsonb := '{}';
     had jsonb := '{}'; -- the shapes of published marts that are to change, by mart
     wants jsonb := '{}';
-    locked text[] := '{}';
+    locked text[] := '{}'; -- marts whose readers have to wait
+    altered text[] := '{}'; -- those of them that must get their new shape before their rows
+    col record;
 begin
     perform ops.require_publishable($1, $2);
     select * into held from ops.holds where lifted_at is null;
@@ -502,18 +514,36 @@ begin
                 ops.published_shape(mart), ops.shape_of(format('published.%I', mart)::regclass)
             )
         );
-        if ops.must_lock(had -> mart, wants -> mart) or exists (select from ops.new_columns(mart)) then
+        if exists (select from ops.new_columns(mart)) or ops.must_loosen(had -> mart, wants -> mart) then
+            altered := altered || mart;
+        end if;
+        if mart = any (altered) or ops.must_lock(had -> mart, wants -> mart) then
             locked := locked || mart;
         end if;
     end loop;
-    -- Marts whose readers have to wait come last, so that they wait for no other mart.
+    -- What readers have to wait for comes last: first all rows that today's shapes can take.
     for mart in select keys from jsonb_object_keys(audited) as keys order by keys collate "C" loop
-        continue when mart = any (locked);
-        perform ops.publish_mart(id, $1, mart, audited ->> mart, had -> mart, wants -> mart);
+        if not mart = any (locked) then
+            perform ops.publish_rows(id, $1, mart, audited ->> mart);
+            perform ops.tighten(mart, had -> mart, wants -> mart);
+        elsif not mart = any (altered) then
+            perform ops.publish_rows(id, $1, mart, audited ->> mart);
+        end if;
     end loop;
     perform ops.lock_readers_out(locked);
-    for mart in select unnest(locked) loop
-        perform ops.publish_mart(id, $1, mart, audited ->> mart, had -> mart, wants -> mart);
+    foreach mart in array locked loop
+        if mart = any (altered) then
+            for col in select * from ops.new_columns(mart) loop
+                execute format('alter table published.%I add column %I %s', mart, col.name, col.kind);
+                execute format('alter table history.%I add column %I %s', mart, col.name, col.kind);
+            end loop;
+            perform ops.loosen(mart, had -> mart, wants -> mart);
+            perform ops.publish_rows(id, $1, mart, audited ->> mart);
+        end if;
+        perform ops.tighten(mart, had -> mart, wants -> mart);
+    end loop;
+    for mart in select keys from jsonb_object_keys(audited) as keys loop
+        perform ops.record_shape(id, mart, ops.published_shape(mart), wants -> mart);
     end loop;
     update ops.runs set state = 'published', finished_at = now() where runs.run_id = $1;
     -- A run that stands for all chunks of a staged backfill is now the run of each.
@@ -525,23 +555,15 @@ begin
 end
 $$;
 
--- The rows of one mart that a run rebuilt, and its shape; `digest` is that of the audited rows.
-create function ops.publish_mart(
-    publication_id bigint, run_id bigint, mart text, digest text, had jsonb, wants jsonb
-)
+-- The rows of one mart that a run rebuilt; `digest` is that of the audited ones.
+create function ops.publish_rows(publication_id bigint, run_id bigint, mart text, digest text)
 returns void
 language plpgsql set search_path = pg_catalog
 as $$
 declare
     condition text := ops.run_condition(run_id, mart);
     same_key text;
-    col record;
 begin
-    for col in select * from ops.new_columns(mart) loop
-        execute format('alter table published.%I add column %I %s', mart, col.name, col.kind);
-        execute format('alter table history.%I add column %I %s', mart, col.name, col.kind);
-    end loop;
-    perform ops.loosen(mart, had, wants);
     select string_agg(format('c.%I = p.%I', k, k), ' and ') into same_key
     from unnest(ops.key_of(format('published.%I', mart)::regclass)) as k;
     perform ops.apply_changes(
@@ -551,13 +573,11 @@ begin
     if ops.rows_digest(format('published.%I', mart)::regclass, condition) is distinct from digest then
         raise 'The mart % would not hold the rows that were audited.', mart using errcode = 'AWNET';
     end if;
-    perform ops.tighten(mart, had, wants);
-    perform ops.record_shape(publication_id, mart, ops.published_shape(mart), wants);
 end
 $$;
 revoke execute on function
 ops.loosen(text, jsonb, jsonb), ops.tighten(text, jsonb, jsonb), ops.lock_readers_out(text[]),
-ops.publish_mart(bigint, bigint, text, text, jsonb, jsonb),
+ops.publish_rows(bigint, bigint, text, text),
 ops.record_shape(bigint, text, jsonb, jsonb)
 from public;
 
