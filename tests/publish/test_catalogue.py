@@ -23,8 +23,8 @@ _BEFORE = """
     drop table ops.publication_shapes;
     drop function ops.definition_of, ops.shape_of, ops.missing, ops.new_columns, ops.must_lock,
         ops.lock_readers_out, ops.loosen, ops.tighten, ops.grantee, ops.published_shape,
-        ops.record_shape, ops.require_same_mart, ops.is_unique_elsewhere, ops.publish_rows, ops.must_loosen,
-        ops.analyze_if_changed, ops.require_delivered_dates;
+        ops.record_shape, ops.require_same_mart, ops.is_unique_elsewhere, ops.publish_rows,
+        ops.must_loosen, ops.analyze_if_changed, ops.require_delivered_dates;
     create function ops.prepare_publication(bigint, uuid) returns void language sql as '';
     do $$ declare mart name; begin
         for mart in select relname from pg_class

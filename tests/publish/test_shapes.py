@@ -112,6 +112,41 @@ def test_a_description_alone_reaches_readers_of_an_incremental_mart(published: C
     assert "nothing new" in made.call("run")
 
 
+def test_odd_shapes_of_an_incremental_mart_come_and_go(published: Checkout) -> None:
+    made, mart = published, "fct_readings"
+    path = made.project / f"models/marts/{mart}.yml"
+    yml, before = path.read_text(), shape(made, mart)
+    describe(
+        made, mart,
+        constraints=[
+            {"type": "custom", "expression": "unique nulls not distinct (station_id, read_at)"},
+            {"type": "check", "expression": "coalesce(observer, '') not like '%;%'",
+             "name": "odd"},
+        ],
+        config={
+            "indexes": [{"columns": ["observer"], "type": "hash"}],
+            "post-hook": "create index if not exists \"a USING b\" on candidate.fct_readings"
+                         " (upper(observer)) where observer <> 'x'",
+            "grants": {"select": ["public"]},
+        },
+    )  # fmt: skip
+    made.call("run")
+    found = shape(made, mart)
+    assert found == shape(made, mart, "candidate") | {"readers": ["public"]}
+    assert "UNIQUE NULLS NOT DISTINCT (station_id, read_at)" in found["constraints"]
+    assert len(found["indexes"]) == len(before["indexes"]) + 2
+    # Changed rows are deleted and inserted again, because there is another unique key.
+    header, *rows = files.readings()
+    first, second = (row.split(",") for row in rows[:2])
+    at = header.split(",").index("observer")
+    first[at], second[at] = "eve", "bob"
+    made.deliver([header, ",".join(first), ",".join(second), *rows[2:]])
+    made.call("run")
+    path.write_text(yml)
+    made.call("run")
+    assert shape(made, mart) == before
+
+
 def test_a_shape_that_chunks_of_a_backfill_left_as_it_was_is_followed_by_the_next_run(
     published: Checkout,
 ) -> None:
