@@ -110,7 +110,8 @@ def compute(manifest: Manifest, project: Path) -> dict[str, Fingerprint]:
             for parent in node.depends_on_nodes if str(node.resource_type) != "seed" else ():
                 if parent in manifest.sources:
                     source = manifest.sources[parent]
-                    parts[f"source {source.name}"] = _digest(source.relation_name)
+                    # Not the database: a project may be built in another one.
+                    parts[f"source {source.name}"] = _digest([source.schema, source.identifier])
             found[unique_id] = Fingerprint(_digest(sorted(parts.items())), parts)
         return found[unique_id]
 
