@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.pq import Conninfo
 
 from orchestration.errors import AirworthyError, UsageError, WarehouseBusy
-from orchestration.settings import Settings, exported
+from orchestration.settings import Settings, exported, user
 from orchestration.warehouse_server import embedded
 
 Connection = psycopg.Connection[Any]
@@ -35,7 +35,6 @@ _VARIABLES = {
     "channel_binding": "PGCHANNELBINDING", "gssencmode": "PGGSSENCMODE",
     "connect_timeout": "PGCONNECT_TIMEOUT", "target_session_attrs": "PGTARGETSESSIONATTRS",
 }  # fmt: skip
-_MAIN = ("host", "port", "user", "dbname")
 # These say where others stand; `address` looks there.
 _SERVICE = {"service": "PGSERVICE", "servicefile": "PGSERVICEFILE"}
 # Every session of ours reads and prints values alike, whatever the server's defaults are.
@@ -48,7 +47,7 @@ def is_embedded(settings: Settings) -> bool:
 
 def address(settings: Settings) -> dict[str, str]:
     """libpq's own variables (PGHOST ...) that lead to the warehouse, whoever asks: those of
-    WAREHOUSE_URL over those of the environment, over those of a service; no password of ours.
+    WAREHOUSE_URL over those of a service, over those of the environment; no password of ours.
 
     Raises:
         UsageError: WAREHOUSE_URL cannot be read.
@@ -226,16 +225,25 @@ def _address_of_url(url: str, variables: Mapping[str, str]) -> dict[str, str]:
             f"WAREHOUSE_URL sets {', '.join(unknown)}, which this project does not pass on.",
             todo=f"Use only {', '.join(known)}.",
         )
-    given = dict(variables) | {known[name]: value for name, value in parts.items()}
-    with exported(given):  # libpq itself looks into service files, and knows its defaults
+    said = {known[name]: value for name, value in parts.items()}
+    given = {**variables, **said}
+    if "PGSERVICE" in given:
+        given |= _of_service(given) | said
+    defaults = {"PGPORT": "5432", "PGUSER": user()}
+    where = {name: given.get(name) or defaults.get(name, "") for name in _VARIABLES.values()}
+    where["PGDATABASE"] = where["PGDATABASE"] or where["PGUSER"]
+    return {name: value for name, value in where.items() if value}
+
+
+def _of_service(variables: Mapping[str, str]) -> dict[str, str]:
+    """What libpq finds in its service file: only it knows where that lies, and how to read it."""
+    with exported(variables):
         options = {option.keyword.decode(): option for option in Conninfo.get_defaults()}
-    where = {
+    return {
         variable: option.val.decode()
         for name, variable in _VARIABLES.items()
-        if (option := options.get(name)) and option.val
-        and (name in _MAIN or option.val != option.compiled)
-    }  # fmt: skip
-    return {"PGDATABASE": where.get("PGUSER", "")} | where
+        if (option := options.get(name)) and option.val and option.val != option.compiled
+    }
 
 
 def dsn(where: dict[str, str]) -> str:

@@ -104,7 +104,7 @@ def load(environment: Mapping[str, str] | None = None, project: Path | None = No
         warehouse_variables={name: env[name] for name in env if name.startswith("PG")},
         warehouse_port=_whole_number(env, "WAREHOUSE_PORT", low=1024, high=65535, otherwise=0)
         or None,
-        requested_by=env.get("REQUESTED_BY") or _user(),
+        requested_by=env.get("REQUESTED_BY") or user(),
         runner=env.get("RUNNER", "shell"),
         threads=_whole_number(env, "DBT_THREADS", low=1, high=64, otherwise=4),
         cosmos_mode=_one_of(env, "COSMOS_MODE", "watcher", "local"),
@@ -214,7 +214,8 @@ def _whole_number(env: Mapping[str, str], name: str, *, low: int, high: int, oth
     return int(text)
 
 
-def _user() -> str:
+def user() -> str:
+    """The operating system's name for whoever runs this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run under a number that has no name

@@ -20,6 +20,8 @@ def pending(telling: Telling) -> list[Pending]:
         " where delivery_id > (select until from ops.lineage_told where what = 'deliveries')"
         " order by delivery_id limit 10000"
     )
+    if not rows:
+        return []
     groups: dict[tuple[str, bool], list[Any]] = defaultdict(list)
     for row in rows:
         if row.outcome != "withdrawn":
@@ -49,8 +51,6 @@ def pending(telling: Telling) -> list[Pending]:
             inputs=[_file(telling.place, row) for row in taken],
             outputs=[output] if loaded else [],
         )
-    if not rows:
-        return []
     last = rows[-1]
     return [Pending("deliveries", 0, last.delivery_id, last.recorded_at, told)]
 

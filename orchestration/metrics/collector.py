@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -131,12 +132,10 @@ def _text(name: str) -> str:
 
 def _sources(settings: Settings) -> list[str]:
     """All that may deliver, and what stands for files of none of them."""
-    try:
-        known = [*contract_files.load_all(settings.project / "contracts")]
-    except (
-        AirworthyError
-    ):  # `lateness` says what is wrong; what was delivered is known all the same
-        known = []
+    known: list[str] = []
+    # `lateness` says which contract is wrong; what was delivered is known all the same.
+    with suppress(AirworthyError):
+        known += contract_files.load_all(settings.project / "contracts")
     return [*known, UNMATCHED]
 
 

@@ -94,13 +94,14 @@ def code_version(project: Path) -> str:
 def compute(manifest: Manifest, project: Path) -> dict[str, Fingerprint]:
     """The fingerprint of every node, by unique id."""
     found: dict[str, Fingerprint] = {}
-    around = {"a hook around each run": _digest(macros.around_runs(manifest))}
+    called = macros.Macros(manifest)
+    around = {"a hook around each run": _digest(called.around_runs())}
     variables = _variables(project)
 
     def visit(unique_id: str) -> Fingerprint:
         if unique_id not in found:
             node: Any = manifest.nodes[unique_id]
-            parts = _own_parts(manifest, project, node, variables) | around
+            parts = _own_parts(manifest, called, project, node, variables) | around
             # A test's own fingerprint says whether it is another test, not what it is run on.
             if str(node.resource_type) != "test":
                 for parent in node.depends_on_nodes:
@@ -145,7 +146,7 @@ def remember(
 
 
 def _own_parts(
-    manifest: Manifest, project: Path, node: Any, variables: list[Any]
+    manifest: Manifest, called: macros.Macros, project: Path, node: Any, variables: list[Any]
 ) -> dict[str, str]:
     if str(node.resource_type) == "seed":
         # dbt itself looks only at the path of seeds beyond a megabyte.
@@ -158,7 +159,7 @@ def _own_parts(
     parts["its configuration"] = _configuration(node)
     if str(node.resource_type) == "model":
         parts |= _shape(node)
-    used = list(macros.of_node(manifest, node))
+    used = list(called.of_node(node))
     for macro in used:
         parts[f"macro {macro.name}"] = _digest(macros.normalised(macro.macro_sql))
     texts = [node.raw_code, *(m.macro_sql for m in used if not macros.is_ours(m))]

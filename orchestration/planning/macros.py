@@ -19,50 +19,53 @@ _CALL = re.compile(r"\b(\w+)\s*\(")
 _TOUCHES_JINJA = re.compile(r"\w[{]|[}]\w")
 
 
-def of_node(manifest: Manifest, node: Any) -> Iterator[Any]:
-    """The project's macros that `node` uses, directly or not; also by its way of building."""
-    waiting = list(node.depends_on.macros)
-    form = str(node.config.materialized)
-    strategy = node.config.incremental_strategy if form == "incremental" else None
-    waiting += [
-        unique_id
-        for unique_id, macro in manifest.macros.items()
-        if (strategy and macro.name == f"get_incremental_{strategy}_sql")
-        or macro.name.startswith(f"materialization_{form}_")
-    ]
-    return below(manifest, waiting)
+class Macros:
+    """All macros of a manifest, and which of the project's stand in for others."""
 
+    def __init__(self, manifest: Manifest) -> None:
+        self._nodes, self._macros = manifest.nodes, manifest.macros
+        self._instead: dict[str, list[str]] = defaultdict(list)
+        for unique_id, macro in manifest.macros.items():
+            if macro.package_name not in _OF_DBT:
+                self._instead[_DISPATCHED.sub("", macro.name)].append(unique_id)
 
-def below(manifest: Manifest, unique_ids: Iterable[str]) -> Iterator[Any]:
-    """These macros and all that they call, without dbt's own: but with what stands in for those."""
-    instead: dict[str, list[str]] = defaultdict(list)
-    for unique_id, macro in manifest.macros.items():
-        if macro.package_name not in _OF_DBT:
-            instead[_DISPATCHED.sub("", macro.name)].append(unique_id)
-    waiting, seen = list(unique_ids), set[str]()
-    while waiting:
-        unique_id = waiting.pop()
-        found = manifest.macros.get(unique_id)
-        if found is None or unique_id in seen:
-            continue
-        seen.add(unique_id)
-        waiting += found.depends_on.macros
-        waiting += instead[_DISPATCHED.sub("", found.name)]
-        if found.package_name not in _OF_DBT:
-            yield found
+    def of_node(self, node: Any) -> Iterator[Any]:
+        """The project's macros that `node` uses, directly or not; also by its way of building."""
+        form = str(node.config.materialized)
+        strategy = node.config.incremental_strategy if form == "incremental" else None
+        by_form = (
+            unique_id
+            for unique_id, macro in self._macros.items()
+            if (strategy and macro.name == f"get_incremental_{strategy}_sql")
+            or macro.name.startswith(f"materialization_{form}_")
+        )
+        return self.below([*node.depends_on.macros, *by_form])
 
+    def below(self, unique_ids: Iterable[str]) -> Iterator[Any]:
+        """These and all that they call, without dbt's own: but with what stands in for those."""
+        waiting, seen = list(unique_ids), set[str]()
+        while waiting:
+            unique_id = waiting.pop()
+            macro = self._macros.get(unique_id)
+            if macro is None or unique_id in seen:
+                continue
+            seen.add(unique_id)
+            waiting += macro.depends_on.macros
+            waiting += self._instead[_DISPATCHED.sub("", macro.name)]
+            if macro.package_name not in _OF_DBT:
+                yield macro
 
-def around_runs(manifest: Manifest) -> list[list[str]]:
-    """What runs before and after everything else, but for what keeps the ledger."""
-    said: list[list[str]] = []
-    for node in manifest.nodes.values():
-        if str(node.resource_type) == "operation":
-            # Not `depends_on`: dbt adds to it what it happened to read before.
-            called = set(_CALL.findall(node.raw_code))
-            macros = below(manifest, [k for k, m in manifest.macros.items() if m.name in called])
-            said.append(normalised(node.raw_code))
-            said += [normalised(m.macro_sql) for m in macros if not is_ours(m)]
-    return sorted(said)
+    def around_runs(self) -> list[list[str]]:
+        """What runs before and after everything else, but for what keeps the ledger."""
+        said: list[list[str]] = []
+        for node in self._nodes.values():
+            if str(node.resource_type) == "operation":
+                # Not `depends_on`: dbt adds to it what it happened to read before.
+                called = set(_CALL.findall(node.raw_code))
+                mine = self.below(k for k, m in self._macros.items() if m.name in called)
+                said.append(normalised(node.raw_code))
+                said += [normalised(m.macro_sql) for m in mine if not is_ours(m)]
+        return sorted(said)
 
 
 def is_ours(macro: Any) -> bool:

@@ -119,7 +119,9 @@ def plan(
         run = record(
             settings, connection, reason, works, kind if reason.published.run_id else "first"
         )
-        reshaped = code_changes.reshaped(connection, reason.published, now, works)
+        reshaped: tuple[str, ...] = ()
+        if changed.rewritten:
+            reshaped = code_changes.reshaped(connection, reason.published, now, works)
     return Plan(run, works, changed, reshaped, tuple(left))
 
 

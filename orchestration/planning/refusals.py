@@ -64,6 +64,7 @@ def _found(
 ) -> Iterator[str]:
     built: dict[str, list[str]] = defaultdict(list)
     nodes: list[Any] = list(manifest.nodes.values())
+    called = macros.Macros(manifest)
     for node in nodes:
         kind = str(node.resource_type)
         if kind in ("model", "seed"):
@@ -71,7 +72,7 @@ def _found(
         if kind == "snapshot":
             yield _snapshot(node)
         if kind == "model":
-            calls_filter = _calls_filter(manifest, node)
+            calls_filter = _calls_filter(called, node)
             said = (
                 *_form(node, calls_filter), *_partitioning(node), *_place(node),
                 *_foreign_keys(node),
@@ -259,10 +260,10 @@ def _foreign_keys(node: Any) -> Iterator[str]:
         )
 
 
-def _calls_filter(manifest: Manifest, node: Any) -> bool:
+def _calls_filter(called: macros.Macros, node: Any) -> bool:
     """Whether its SQL, or a macro of the project's that it calls, asks for a run's dates."""
-    called = macros.below(manifest, node.depends_on.macros)
-    texts = (macro.macro_sql for macro in called if not macros.is_ours(macro))
+    mine = called.below(node.depends_on.macros)
+    texts = (macro.macro_sql for macro in mine if not macros.is_ours(macro))
     return any(_asks(text) for text in (node.raw_code, *texts))
 
 

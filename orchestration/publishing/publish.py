@@ -10,7 +10,7 @@ constraints they wait while it is written, for a limited time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -21,12 +21,12 @@ from orchestration import console, database
 from orchestration.auditing.checks import Verdict
 from orchestration.auditing.gate import RUNBOOK
 from orchestration.errors import AirworthyError, GateBlocked, PublishingHeld, StaleRun, UsageError
-from orchestration.runs import Run
 from orchestration.settings import Settings
 
 _UNTOUCHED = "The published marts are untouched."
+Refusals = Mapping[str, tuple[type[AirworthyError], str]]
 # What the database's functions refuse, by their error codes, and what to do then.
-_REFUSALS: dict[str, tuple[type[AirworthyError], str]] = {
+_REFUSALS: Refusals = {
     "AWRUN": (StaleRun, "Run `make run`; it plans anew from what is there."),
     "AWGAT": (GateBlocked, f"`make gate` shows what blocks; see {RUNBOOK}."),
     "AWCHG": (
@@ -92,7 +92,7 @@ def publish(settings: Settings, connection: database.Connection, verdict: Verdic
     ).fetchone()
     with (
         database.only_one(connection, "publication"),
-        refusals(run),
+        refusals(held=f"Run {run.run_id} passed."),
         console.progress("publish", "marts", (total or [0])[0]) as advance,
         limited_wait(settings, connection, advance),
     ):
@@ -113,8 +113,13 @@ def recall(connection: database.Connection, publication_id: int) -> Publication:
 
 
 @contextmanager
-def refusals(run: Run) -> Iterator[None]:
-    """Turn what the database's functions refuse into errors that say what to do."""
+def refusals(*, held: str = _UNTOUCHED, instead: Refusals | None = None) -> Iterator[None]:
+    """Turn what the database's functions refuse into errors that say what to do.
+
+    Args:
+        held: what was kept where publishing is held.
+        instead: what else some refusals mean to the caller.
+    """
     try:
         yield
     except psycopg.errors.IntegrityError as error:
@@ -125,10 +130,11 @@ def refusals(run: Run) -> Iterator[None]:
         ) from error
     except psycopg.Error as error:
         said = str(error.diag.message_primary)
-        if error.sqlstate not in _REFUSALS:
+        known = {**_REFUSALS, **(instead or {})}
+        if error.sqlstate not in known:
             raise
-        kind, todo = _REFUSALS[error.sqlstate]
-        kept = f"Run {run.run_id} passed." if kind is PublishingHeld else _UNTOUCHED
+        kind, todo = known[error.sqlstate]
+        kept = held if kind is PublishingHeld else _UNTOUCHED
         raise kind(said, kept=kept, todo=todo) from error
 
 

@@ -9,17 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import psycopg
 from psycopg.rows import class_row
 
 from orchestration import database
-from orchestration.errors import AirworthyError, UsageError
+from orchestration.errors import UsageError
 from orchestration.ingesting.deliveries import audit
-from orchestration.publishing.publish import Publication, limited_wait, recall
+from orchestration.publishing.publish import Publication, limited_wait, recall, refusals
 from orchestration.settings import Settings
-
-_UNTOUCHED = "The published marts are untouched."
-_END_IT = "Run the same command again, or end that transaction (pg_stat_activity)."
 
 
 @dataclass(frozen=True)
@@ -42,23 +38,14 @@ def roll_back(
         WarehouseBusy: a publication is under way.
     """
     target = to if to is not None else _before_newest(connection)
-    with database.only_one(connection, "publication"), limited_wait(settings, connection):
-        try:
-            row = connection.execute(
-                "select ops.roll_back(%s, %s, %s)", [target, reason, settings.requested_by]
-            ).fetchone()
-        except psycopg.Error as error:
-            if error.sqlstate == "AWLCK":
-                raise AirworthyError(
-                    str(error.diag.message_primary), kept=_UNTOUCHED, todo=_END_IT
-                ) from error
-            if error.sqlstate != "AWRUN":
-                raise
-            raise UsageError(
-                str(error.diag.message_primary),
-                kept=_UNTOUCHED,
-                todo="`make history` lists what is retained.",
-            ) from error
+    with (
+        database.only_one(connection, "publication"),
+        refusals(instead={"AWRUN": (UsageError, "`make history` lists what is retained.")}),
+        limited_wait(settings, connection),
+    ):
+        row = connection.execute(
+            "select ops.roll_back(%s, %s, %s)", [target, reason, settings.requested_by]
+        ).fetchone()
     assert row is not None
     return recall(connection, int(row[0]))
 

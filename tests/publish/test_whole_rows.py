@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.publish.given import spoiled
 from tests.support import files
 from tests.support.checkout import Checkout
 from tests.support.files import DAY
@@ -104,17 +105,11 @@ def test_what_would_not_be_the_audited_rows_is_rolled_back_whole(due: Checkout) 
     made = due
     for step in ("ingest", "plan", "build", "gate"):
         made.call(step)
-    made.execute(
-        "create function public.spoil() returns trigger language plpgsql as"
-        " $$ begin new.observer := 'nobody'; return new; end $$;"
-        "create trigger spoil before insert on published.fct_readings"
-        " for each row execute function public.spoil()"
-    )
     before = made.digests()
-    said = made.call("publish", code=1)
-    assert "The mart fct_readings would not hold the rows that were audited" in said
-    assert made.digests() == before
-    made.execute("drop trigger spoil on published.fct_readings")
+    with spoiled(made):
+        said = made.call("publish", code=1)
+        assert "The mart fct_readings would not hold the rows that were audited" in said
+        assert made.digests() == before
     made.call("publish")
 
 

@@ -108,17 +108,6 @@ as $$
     order by c.attnum
 $$;
 
--- Whether readers of a published mart must wait while it gets another shape. Indexes are added,
--- comments and grants changed, while they read.
-create function ops.must_lock(had jsonb, wants jsonb) returns boolean
-language sql immutable
-as $$
-    select
-        had -> 'not_null' is distinct from wants -> 'not_null'
-        or had -> 'constraints' is distinct from wants -> 'constraints'
-        or exists (select from ops.missing(had -> 'indexes', wants -> 'indexes'))
-$$;
-
 -- Whether a published mart must get its new shape before its rows, which the old one might refuse.
 create function ops.must_loosen(had jsonb, wants jsonb) returns boolean
 language sql immutable
@@ -127,6 +116,17 @@ as $$
         exists (select from ops.missing(had -> 'not_null', wants -> 'not_null'))
         or exists (select from ops.missing(had -> 'constraints', wants -> 'constraints'))
         or exists (select from ops.missing(had -> 'indexes', wants -> 'indexes'))
+$$;
+
+-- Whether readers of a published mart must wait while it gets another shape. Indexes are added,
+-- comments and grants changed, while they read.
+create function ops.must_lock(had jsonb, wants jsonb) returns boolean
+language sql immutable
+as $$
+    select
+        ops.must_loosen(had, wants)
+        or exists (select from ops.missing(wants -> 'not_null', had -> 'not_null'))
+        or exists (select from ops.missing(wants -> 'constraints', had -> 'constraints'))
 $$;
 
 -- Let nobody read `marts` until this transaction ends. Waits for readers a tenth of a second at a time,
